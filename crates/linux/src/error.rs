@@ -1,0 +1,44 @@
+//! The one error of this room: an operation, its object, and what the kernel said.
+
+use std::fmt::Display;
+use std::io;
+
+use rustix::io::Errno;
+use stdx::ErrorKind;
+
+/// A call to the kernel failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {object}")]
+pub struct Error {
+    operation: &'static str,
+    object: String,
+    source: io::Error,
+}
+
+impl Error {
+    /// The operation as a verb in lower case, and what it was applied to.
+    pub fn new(operation: &'static str, object: impl Display, errno: Errno) -> Self {
+        Self { operation, object: object.to_string(), source: errno.into() }
+    }
+
+    /// As [`Error::new`], from an error of the standard library.
+    pub fn from_io(operation: &'static str, object: impl Display, error: &io::Error) -> Self {
+        let source = match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        Self { operation, object: object.to_string(), source }
+    }
+
+    /// The kernel's error number, if it was the kernel that refused.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        self.source.raw_os_error().map(Errno::from_raw_os_error)
+    }
+
+    /// The kind of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::of_io(&self.source)
+    }
+}

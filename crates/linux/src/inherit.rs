@@ -1,0 +1,36 @@
+//! What a forked child keeps of its parent's descriptors.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use crate::Error;
+use crate::process::SingleThreaded;
+
+/// Closes every descriptor from 3 on but these: for a forked child that goes its own way.
+///
+/// The token says that no other thread can be using one; the child must never again touch an
+/// object of its parent's that owns a descriptor, not even drop it.
+///
+/// # Errors
+/// What the kernel says (Linux 5.9 is needed).
+pub fn close_all_but(_token: &SingleThreaded, keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    let mut keep: Vec<u32> =
+        keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).filter(|fd| *fd > 2).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for fd in keep.into_iter().chain([u32::MAX]) {
+        let last = if fd == u32::MAX { fd } else { fd - 1 };
+        if fd > first {
+            // SAFETY: the caller gives these descriptors up; no memory is passed.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            if result != 0 {
+                let errno = Errno::from_io_error(&std::io::Error::last_os_error());
+                let errno = errno.unwrap_or(Errno::IO);
+                return Err(Error::new("close", "inherited descriptors", errno));
+            }
+        }
+        first = fd.saturating_add(1);
+    }
+    Ok(())
+}

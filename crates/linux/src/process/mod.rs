@@ -1,0 +1,32 @@
+//! Processes: making them, waiting for them, and what a new process does to itself before `exec`.
+//!
+//! Forking is only safe while no other thread exists (another thread may hold the allocator's lock
+//! in the copy for ever), so everything that forks wants a [`SingleThreaded`] token, which only a
+//! process with one thread can make. A forked child is an ordinary single-threaded program: it may
+//! allocate. It never returns into its parent's code.
+//!
+//! A process is named by its [`PidFd`], never by its number alone: numbers are used again.
+
+mod attribute;
+mod clone;
+mod credential;
+mod entry;
+mod executable;
+mod namespace;
+mod pidfd;
+mod program;
+mod rlimit;
+
+pub use attribute::{
+    close_on_exec_from, join_session_keyring, new_session, reset_signals, reset_signals_of,
+    set_child_subreaper, set_dumpable, set_no_new_privileges, set_parent_death_signal,
+};
+pub use clone::{CloneOptions, SingleThreaded, clone, spawn};
+pub use credential::{Credentials, set_credentials, set_groups, set_identity};
+pub use executable::{exec_read_only, is_executable_read_only};
+pub use namespace::{Namespaces, join, join_of, open_own, unshare};
+pub use pidfd::{ExitStatus, PidFd};
+pub use program::{exec, exit, strings};
+pub use rlimit::{Resource, resource_limit, set_resource_limit};
+
+pub use rustix::process::Pid;
