@@ -1,0 +1,227 @@
+//! What the container's first process does between its birth and its program, in order.
+//!
+//! Nothing is decided here; the [`Plan`] has been checked and its descriptors opened before. Paths of
+//! the container are resolved below its root by descriptor only, and nothing of the host is looked at
+//! after the root has changed.
+
+mod cgroup;
+mod command;
+mod device;
+mod finish;
+mod mask;
+mod mount;
+mod terminal;
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use linux::cgroup::{Group, Layout, Mode as Cgroups};
+use linux::mount::{Attributes, Propagation};
+use linux::path::Root;
+use linux::process::{Namespaces, Pid, SingleThreaded};
+use linux::procfs::Procfs;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+
+pub(crate) use command::{Program, find, home, own_root};
+pub(crate) use finish::{enter_directory, finish, take_streams};
+pub(crate) use terminal::{open_terminal, open_until_told};
+
+use crate::channel::{Child, Failure};
+use crate::plan::{Plan, Recursion};
+
+/// The whole life of the process until exec.
+pub(crate) fn container(plan: Plan, channel: Child, gate: Option<OwnedFd>) -> Infallible {
+    let Err((channel, failure)) = run(plan, channel, gate);
+    channel.failed(&failure);
+    linux::process::exit(1)
+}
+
+fn run(plan: Plan, channel: Child, gate: Option<OwnedFd>) -> Result<Infallible, (Child, Failure)> {
+    let prepared = match prepare(plan, &channel) {
+        Ok(prepared) => prepared,
+        Err(failure) => return Err((channel, failure)),
+    };
+    let channel = match wait_at_gate(channel, gate) {
+        Ok(channel) => channel,
+        Err((channel, failure)) => return Err((channel, failure)),
+    };
+    let Err(failure) = finish(prepared);
+    Err((channel, failure))
+}
+
+/// Everything that can be done before the gate.
+fn prepare(mut plan: Plan, channel: &Child) -> Result<Program, Failure> {
+    leave_the_caller(&plan)?;
+    let mut proceed = Proceed { channel, done: false };
+    join_namespaces(&plan, &mut proceed)?;
+    let rootfs = Rootfs::attach(&plan)?;
+    let dev_is_bound = mount::all(&mut plan, &rootfs, &mut proceed)?;
+    proceed.wait(&plan)?;
+    if !dev_is_bound {
+        device::all(&plan.devices, &rootfs.root)?;
+    }
+    let terminal = open_terminal(&plan.process, &rootfs.root)?;
+    if let Some(terminal) = &terminal {
+        device::console(terminal, &rootfs.root)?;
+    }
+    set_names(&plan)?;
+    write_sysctls(&plan)?;
+    mask::read_only(&plan.read_only_paths, &rootfs.root)?;
+    mask::masked(&plan.masked_paths, &rootfs.root)?;
+    drop(rootfs.root.create_dir_all(&plan.process.directory, 0o755)?);
+    let home = command::home(&plan.process, &rootfs.root);
+    rootfs.enter(&plan)?;
+    enter_directory(&plan.process.directory)?;
+    let master = take_streams(&mut plan.process, terminal)?;
+    let found = command::find(plan.process, home);
+    let program = terminal::open_until_told(found, master.as_ref())?;
+    channel.ready(master.as_ref())?;
+    Ok(program)
+}
+
+/// No descriptor, signal disposition, session, key or mask of the caller stays.
+fn leave_the_caller(plan: &Plan) -> Result<(), Failure> {
+    linux::process::close_on_exec_from(3 + plan.process.preserve_descriptors)?;
+    linux::process::reset_signals();
+    linux::process::new_session()?;
+    if let Ok(name) = std::ffi::CString::new(format!("_ses.{}", plan.id)) {
+        linux::process::join_session_keyring(&name)?;
+    }
+    rustix::process::umask(Mode::empty());
+    Ok(())
+}
+
+/// The caller's word that ids are mapped and the control group is joined, heard as late as can be:
+/// the caller does its part while this process mounts.
+pub(crate) struct Proceed<'a> {
+    channel: &'a Child,
+    done: bool,
+}
+
+impl Proceed<'_> {
+    /// Waits for the word and enters the control groups of cgroup v1 (it was born in that of v2);
+    /// then the group of this process is the root it sees.
+    pub(crate) fn wait(&mut self, plan: &Plan) -> Result<(), Failure> {
+        if self.done {
+            return Ok(());
+        }
+        self.channel.wait_proceed()?;
+        self.done = true;
+        let token = SingleThreaded::claim()?;
+        let layout = Layout::detect()?;
+        // Whoever is not the host's root has been moved.
+        if layout.mode() != Cgroups::Unified && !plan.namespaces.has(Namespaces::USER) {
+            Group::open(layout, &plan.cgroup)?.enter_v1(&token)?;
+        }
+        if plan.namespaces.new.contains(Namespaces::CGROUP) {
+            linux::process::unshare(&token, Namespaces::CGROUP)?;
+        }
+        Ok(())
+    }
+}
+
+fn join_namespaces(plan: &Plan, proceed: &mut Proceed<'_>) -> Result<(), Failure> {
+    for (kind, namespace) in &plan.namespaces.joined {
+        // The caller has joined these two before this process was born.
+        if !matches!(*kind, Namespaces::PID | Namespaces::TIME) {
+            linux::process::join(namespace.as_fd(), *kind)?;
+        }
+    }
+    if plan.namespaces.has(Namespaces::USER) {
+        // Without mapped ids no file could be made.
+        proceed.wait(plan)?;
+        linux::process::set_identity(0, 0)?;
+        linux::process::set_groups(&[])?;
+    }
+    Ok(())
+}
+
+/// The container's root while it is being furnished.
+struct Rootfs {
+    /// Below it everything of the container is resolved.
+    root: Root,
+}
+
+impl Rootfs {
+    /// Puts the root file system over `/` of this mount namespace, where nobody else sees it.
+    fn attach(plan: &Plan) -> Result<Self, Failure> {
+        linux::mount::change_propagation("/", Propagation::Private, true)?;
+        let below = Root::open(Path::new("/"))?;
+        linux::mount::attach(&plan.rootfs, &below)?;
+        let root = plan
+            .rootfs
+            .try_clone()
+            .map_err(|error| linux::Error::from_io("copy", "a descriptor", &error))?;
+        Ok(Self { root: Root::from_fd(root) })
+    }
+
+    /// Makes it the root, with its last attributes.
+    fn enter(&self, plan: &Plan) -> Result<(), Failure> {
+        if plan.rootfs_read_only {
+            let read_only = Attributes { read_only: Some(true), ..Attributes::default() };
+            linux::mount::set_attributes(&self.root, &read_only, false)?;
+        }
+        linux::mount::pivot_root(&self.root)?;
+        if let Some((propagation, recursion)) = plan.rootfs_propagation {
+            let recursive = recursion == Recursion::Recursive;
+            linux::mount::change_propagation("/", propagation, recursive)?;
+        }
+        Ok(())
+    }
+}
+
+fn set_names(plan: &Plan) -> Result<(), Failure> {
+    if let Some(name) = &plan.hostname {
+        rustix::system::sethostname(name.as_bytes())
+            .map_err(|errno| linux::Error::new("set hostname", name, errno))?;
+    }
+    if let Some(name) = &plan.domainname {
+        rustix::system::setdomainname(name.as_bytes())
+            .map_err(|errno| linux::Error::new("set domainname", name, errno))?;
+    }
+    Ok(())
+}
+
+fn write_sysctls(plan: &Plan) -> Result<(), Failure> {
+    if plan.sysctls.is_empty() {
+        return Ok(());
+    }
+    let procfs = Procfs::new()?;
+    for (path, value) in &plan.sysctls {
+        procfs.write(path, value.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Waits for the caller, or for whoever comes to the gate's socket.
+fn wait_at_gate(channel: Child, gate: Option<OwnedFd>) -> Result<Child, (Child, Failure)> {
+    let Some(gate) = gate else {
+        return match channel.wait_start() {
+            Ok(()) => Ok(channel),
+            Err(failure) => Err((channel, failure)),
+        };
+    };
+    loop {
+        match acceptfrom_with(&gate, SocketFlags::CLOEXEC) {
+            Ok((visitor, _)) => {
+                let visitor = Child::from_socket(visitor);
+                // One that goes away without a word has not opened the gate.
+                if visitor.wait_start().is_ok() {
+                    return Ok(visitor);
+                }
+            }
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(errno) => {
+                return Err((channel, linux::Error::new("wait at", "the gate", errno).into()));
+            }
+        }
+    }
+}
+
+/// This process's number in its own pid namespace.
+pub(crate) fn own_pid() -> Pid {
+    rustix::process::getpid()
+}

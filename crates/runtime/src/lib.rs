@@ -1,0 +1,29 @@
+//! Runs one container from a bundle, as the OCI runtime specification says.
+//!
+//! ```text
+//! Spec ──▶ plan (pure checks, then everything opened that is needed from the host)
+//!             │ clone3
+//!             ├──────────────▶ init: an explicit list of small steps, only applies the plan
+//!  cgroup, ids│  ◀── channel ──▶  │
+//!             ▼                   ▼ gate
+//!          Created ── start ──▶ exec
+//! ```
+//! No threads, no async, no helper programs. The caller is the parent of the container's process and
+//! waits for it by pidfd. The process that enters a container is never dumpable, and the caller makes
+//! sure that it runs from a read-only mount ([`linux::process::exec_read_only`]).
+
+mod channel;
+mod create;
+mod error;
+mod exec;
+pub mod gate;
+mod init;
+mod plan;
+mod request;
+pub mod seccomp;
+pub mod state;
+
+pub use create::create;
+pub use error::Error;
+pub use exec::exec;
+pub use request::{CreateRequest, Created, ExecRequest, Rootfs, Stdio};

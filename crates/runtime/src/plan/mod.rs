@@ -1,0 +1,215 @@
+//! From a configuration to a plan: every check, and everything that must be opened on the host, is
+//! done here, before the container's process exists. What is left in the plan has no choices.
+
+mod device;
+mod limit;
+mod mount;
+mod namespace;
+mod option;
+mod process;
+mod sysctl;
+
+pub(crate) use device::DevicePlan;
+pub(crate) use limit::limits;
+pub(crate) use mount::{MountPlan, MountSource, NewMount};
+pub(crate) use namespace::{IdMaps, NamespacePlan};
+pub(crate) use option::{Recursion, propagation};
+pub(crate) use process::{ProcessPlan, plan as process};
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use linux::mount::{Attributes, Propagation};
+use linux::process::Namespaces;
+use oci::runtime::{Linux, Spec};
+
+use crate::request::{CreateRequest, Rootfs, Stdio};
+use crate::{Error, seccomp};
+
+/// All that the container's first process does.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Its id; names the session keyring.
+    pub id: String,
+    /// Namespaces to join and to make.
+    pub namespaces: NamespacePlan,
+    /// The root file system, detached.
+    pub rootfs: OwnedFd,
+    /// How the root spreads when all is done; private when `None`.
+    pub rootfs_propagation: Option<(Propagation, Recursion)>,
+    /// Whether the root becomes read-only.
+    pub rootfs_read_only: bool,
+    /// Mounts, in order.
+    pub mounts: Vec<MountPlan>,
+    /// Nodes and links in `/dev`.
+    pub devices: Vec<DevicePlan>,
+    /// Paths that cannot be read.
+    pub masked_paths: Vec<PathBuf>,
+    /// Paths that cannot be written.
+    pub read_only_paths: Vec<PathBuf>,
+    /// Kernel parameters: path below `/proc/sys`, value.
+    pub sysctls: Vec<(PathBuf, String)>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// The control group's path.
+    pub cgroup: String,
+    /// What is run.
+    pub process: ProcessPlan,
+}
+
+/// Reads the request and opens what it names.
+pub(crate) fn plan(request: CreateRequest<'_>) -> Result<Plan, Error> {
+    let spec = request.spec;
+    check_id(request.id)?;
+    refuse_unsupported(spec)?;
+    let empty = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&empty);
+    let process =
+        spec.process.as_ref().ok_or_else(|| Error::invalid("process", "there is none to run"))?;
+    let terminal = matches!(request.stdio, Stdio::Terminal);
+    let namespaces = namespace::plan(linux, request.network_namespace)?;
+    check_names(spec, &namespaces)?;
+    let user_namespace = namespaces.has(Namespaces::USER);
+    Ok(Plan {
+        id: request.id.to_owned(),
+        rootfs: open_rootfs(request.rootfs)?,
+        rootfs_propagation: rootfs_propagation(linux)?,
+        rootfs_read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
+        mounts: mount::plan(&spec.mounts, request.bundle)?,
+        devices: device::plan(linux, user_namespace, terminal)?,
+        masked_paths: absolute_paths("linux.maskedPaths", &linux.masked_paths)?,
+        read_only_paths: absolute_paths("linux.readonlyPaths", &linux.readonly_paths)?,
+        sysctls: sysctl::plan(&linux.sysctl, &namespaces)?,
+        hostname: spec.hostname.clone().filter(|name| !name.is_empty()),
+        domainname: spec.domainname.clone().filter(|name| !name.is_empty()),
+        cgroup: cgroup_path(request.id, linux)?,
+        process: process::plan(
+            process,
+            seccomp::compile(linux.seccomp.as_ref())?,
+            request.stdio,
+            request.preserve_descriptors,
+        )?,
+        namespaces,
+    })
+}
+
+/// The rule of container ids: what can be a file name, and no more.
+pub(crate) fn check_id(id: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
+    if id.is_empty() || id.len() > 1024 || id == "." || id == ".." || !id.chars().all(allowed) {
+        return Err(Error::invalid("id", format!("{id:?} is not made of [A-Za-z0-9_+.-]")));
+    }
+    Ok(())
+}
+
+fn check_names(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), Error> {
+    let named =
+        [&spec.hostname, &spec.domainname].into_iter().flatten().any(|name| !name.is_empty());
+    if named && !namespaces.has(Namespaces::UTS) {
+        return Err(Error::invalid("hostname", "needs a UTS namespace of the container's own"));
+    }
+    Ok(())
+}
+
+/// What is not built yet is refused, never passed over.
+fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
+    let empty = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&empty);
+    for (present, feature) in [
+        (spec.hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()), "hooks"),
+        (linux.intel_rdt.is_some(), "linux.intelRdt"),
+        (linux.memory_policy.is_some(), "linux.memoryPolicy"),
+        (linux.personality.is_some(), "linux.personality"),
+        (!linux.net_devices.is_empty(), "linux.netDevices"),
+        (!linux.time_offsets.is_empty(), "linux.timeOffsets"),
+        (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),
+    ] {
+        if present {
+            return Err(Error::unsupported(feature));
+        }
+    }
+    Ok(())
+}
+
+fn open_rootfs(rootfs: Rootfs) -> Result<OwnedFd, Error> {
+    let tree = match rootfs {
+        Rootfs::Mount(tree) => tree,
+        Rootfs::Directory(path) => linux::mount::bind(&path, true)?,
+    };
+    let private = Attributes { propagation: Some(Propagation::Private), ..Attributes::default() };
+    linux::mount::set_attributes(&tree, &private, true)?;
+    Ok(tree)
+}
+
+fn rootfs_propagation(linux: &Linux) -> Result<Option<(Propagation, Recursion)>, Error> {
+    match linux.rootfs_propagation.as_deref() {
+        None | Some("") => Ok(None),
+        Some(word) => match propagation(word) {
+            Some(found) => Ok(Some(found)),
+            None => Err(Error::invalid("linux.rootfsPropagation", word)),
+        },
+    }
+}
+
+fn absolute_paths(member: &str, paths: &[String]) -> Result<Vec<PathBuf>, Error> {
+    let check = |path: &String| {
+        if path.starts_with('/') {
+            Ok(PathBuf::from(path))
+        } else {
+            Err(Error::invalid(member, format!("{path:?} is not absolute")))
+        }
+    };
+    paths.iter().map(check).collect()
+}
+
+/// A control group is never relative to the caller's: that would nest containers under whoever
+/// happened to start them.
+pub(crate) fn cgroup_path(id: &str, linux: &Linux) -> Result<String, Error> {
+    let path = match linux.cgroups_path.as_deref() {
+        None | Some("") => return Ok(format!("/brig/{id}")),
+        Some(path) => path,
+    };
+    let wrong = |reason| Err(Error::invalid("linux.cgroupsPath", format!("{path:?} {reason}")));
+    if !path.starts_with('/') {
+        return wrong("is not absolute");
+    }
+    let parts = || Path::new(path).components().skip(1);
+    if parts().next().is_none() {
+        return wrong("is the root of all control groups");
+    }
+    if parts().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+        return wrong("has `..`");
+    }
+    Ok(path.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cgroup_path, check_id};
+    use oci::runtime::Linux;
+
+    #[test]
+    fn ids_are_file_names() {
+        for id in ["a", "A_b+c-1.2", "0123456789abcdef"] {
+            assert!(check_id(id).is_ok(), "{id}");
+        }
+        for id in ["", ".", "..", "a/b", "a b", "ä", "a\0"] {
+            assert!(check_id(id).is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn control_groups_are_absolute() {
+        let of = |path: &str| {
+            let linux = Linux { cgroups_path: Some(path.to_owned()), ..Linux::default() };
+            cgroup_path("x", &linux).ok()
+        };
+        assert_eq!(of("").as_deref(), Some("/brig/x"));
+        assert_eq!(of("/a/b/").as_deref(), Some("/a/b"));
+        for path in ["a", "/", "/a/../b", "../a", "system.slice:runc:x"] {
+            assert_eq!(of(path), None, "{path}");
+        }
+    }
+}

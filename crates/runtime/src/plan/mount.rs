@@ -1,0 +1,146 @@
+//! `mounts`: what to mount where.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use linux::mount::{Attributes, Propagation};
+use rustix::fs::FileType;
+
+use super::option::{MountOptions, Recursion, parse};
+use crate::Error;
+
+/// One mount.
+#[derive(Debug)]
+pub(crate) struct MountPlan {
+    /// Absolute path inside.
+    pub destination: PathBuf,
+    /// What is mounted.
+    pub source: MountSource,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub(crate) enum MountSource {
+    /// Something of the host: a detached copy that has its attributes already.
+    Bind { tree: OwnedFd, directory: bool },
+    /// A new file system, made inside the container's namespaces.
+    New(NewMount),
+    /// The container's view of its control groups.
+    Cgroup(Attributes),
+    /// No new mount: what is there gets other attributes.
+    Remount { attributes: Attributes, recursive: Attributes },
+}
+
+/// A file system to be made.
+#[derive(Debug)]
+pub(crate) struct NewMount {
+    /// `tmpfs`, `proc`, ….
+    pub kind: String,
+    /// What mountinfo shows as its source, or the device.
+    pub source: String,
+    /// Options of the file system.
+    pub options: Vec<String>,
+    /// Attributes of the mount.
+    pub attributes: Attributes,
+    /// Copy what the image has there into it.
+    pub copy_up: bool,
+}
+
+/// Reads all entries; opens the sources of bind mounts.
+pub(super) fn plan(mounts: &[oci::runtime::Mount], bundle: &Path) -> Result<Vec<MountPlan>, Error> {
+    mounts.iter().map(|mount| one(mount, bundle)).collect()
+}
+
+fn one(mount: &oci::runtime::Mount, bundle: &Path) -> Result<MountPlan, Error> {
+    let member = || format!("mounts: {}", mount.destination);
+    if mount.destination.is_empty() {
+        return Err(Error::invalid(member(), "has no destination"));
+    }
+    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+        return Err(Error::unsupported("mounts with id mappings"));
+    }
+    let options = parse(&mount.options).map_err(|option| {
+        Error::unsupported(format!("mount option {option} of {}", mount.destination))
+    })?;
+    let destination = Path::new("/").join(&mount.destination);
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    let source = match (kind, options.bind) {
+        _ if options.remount => {
+            MountSource::Remount { attributes: options.attributes, recursive: options.recursive }
+        }
+        (_, Some(recursion)) => bind(mount, &options, recursion, bundle)?,
+        ("bind", None) => bind(mount, &options, Recursion::Recursive, bundle)?,
+        ("cgroup" | "cgroup2", None) => MountSource::Cgroup(options.attributes),
+        ("" | "none", None) => return Err(Error::invalid(member(), "has no type")),
+        (kind, None) => MountSource::New(NewMount {
+            kind: kind.to_owned(),
+            source: mount.source.clone().unwrap_or_else(|| kind.to_owned()),
+            options: options.file_system,
+            attributes: Attributes {
+                propagation: options.propagation.map(|(propagation, _)| propagation),
+                ..options.attributes
+            },
+            copy_up: options.copy_up,
+        }),
+    };
+    Ok(MountPlan { destination, source })
+}
+
+fn bind(
+    mount: &oci::runtime::Mount,
+    options: &MountOptions,
+    recursion: Recursion,
+    bundle: &Path,
+) -> Result<MountSource, Error> {
+    let member = || format!("mounts: {}", mount.destination);
+    let source = mount.source.as_deref().filter(|source| !source.is_empty());
+    let source = bundle.join(source.ok_or_else(|| Error::invalid(member(), "has no source"))?);
+    if let Some(option) = options.file_system.first() {
+        return Err(Error::invalid(member(), format!("a bind mount cannot have {option}")));
+    }
+    let tree = linux::mount::bind(&source, recursion == Recursion::Recursive)?;
+    let status = rustix::fs::fstat(&tree)
+        .map_err(|errno| linux::Error::new("look at", source.display(), errno))?;
+    let (propagation, spread) =
+        options.propagation.unwrap_or((Propagation::Private, Recursion::Recursive));
+    let spread_alone = Attributes { propagation: Some(propagation), ..Attributes::default() };
+    linux::mount::set_attributes(&tree, &spread_alone, spread == Recursion::Recursive)?;
+    linux::mount::set_attributes(&tree, &options.recursive, true)?;
+    linux::mount::set_attributes(&tree, &options.attributes, false)?;
+    let directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+    Ok(MountSource::Bind { tree, directory })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MountSource, one};
+    use oci::runtime::Mount;
+    use std::path::Path;
+
+    fn mount(kind: &str, options: &[&str]) -> Mount {
+        Mount {
+            destination: "/x".to_owned(),
+            kind: Some(kind.to_owned()),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            ..Mount::default()
+        }
+    }
+
+    #[test]
+    fn kinds() {
+        let new = one(&mount("tmpfs", &["nosuid", "size=1k"]), Path::new("/")).unwrap();
+        match new.source {
+            MountSource::New(new) => assert_eq!(new.options, ["size=1k"]),
+            other => panic!("{other:?}"),
+        }
+        let cgroup = one(&mount("cgroup", &["ro"]), Path::new("/")).unwrap();
+        assert!(matches!(cgroup.source, MountSource::Cgroup(_)));
+    }
+
+    #[test]
+    fn wrong_entries() {
+        for wrong in [mount("", &[]), mount("bind", &[]), mount("tmpfs", &["idmap"])] {
+            assert!(one(&wrong, Path::new("/")).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Which namespaces the process joins, and which are new.
+
+use std::os::fd::OwnedFd;
+
+use linux::process::Namespaces;
+use oci::runtime::{IdMapping, Linux, NamespaceKind};
+use rustix::fs::{CWD, Mode, OFlags};
+
+use crate::Error;
+
+/// Namespaces of a container.
+#[derive(Debug, Default)]
+pub(crate) struct NamespacePlan {
+    /// To be made.
+    pub new: Namespaces,
+    /// To be joined, in this order.
+    pub joined: Vec<(Namespaces, OwnedFd)>,
+    /// Ids of a new user namespace.
+    pub maps: Option<IdMaps>,
+}
+
+/// The text of `uid_map` and `gid_map`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct IdMaps {
+    /// Users.
+    pub users: String,
+    /// Groups.
+    pub groups: String,
+}
+
+impl NamespacePlan {
+    /// Whether the container has a namespace of this kind that is not the caller's.
+    pub(crate) fn has(&self, kind: Namespaces) -> bool {
+        self.new.contains(kind) || self.joined.iter().any(|(joined, _)| *joined == kind)
+    }
+}
+
+/// Opens the namespaces to join. A user namespace comes first: it owns the others.
+pub(crate) fn plan(linux: &Linux, network: Option<OwnedFd>) -> Result<NamespacePlan, Error> {
+    let mut plan = NamespacePlan::default();
+    let mut seen = Namespaces::NONE;
+    for namespace in &linux.namespaces {
+        let kind = kind_of(namespace.kind);
+        if seen.contains(kind) {
+            return Err(Error::invalid(
+                "linux.namespaces",
+                format!("{} stands there twice", kind.file_name()),
+            ));
+        }
+        seen |= kind;
+        match namespace.path.as_deref().filter(|path| !path.is_empty()) {
+            _ if kind == Namespaces::NETWORK && network.is_some() => {}
+            None => plan.new |= kind,
+            Some(path) => plan.joined.push((kind, open(path)?)),
+        }
+    }
+    if let Some(network) = network {
+        plan.joined.push((Namespaces::NETWORK, network));
+    }
+    if !plan.new.contains(Namespaces::MOUNT) {
+        return Err(Error::unsupported("a container without mount namespace of its own"));
+    }
+    plan.joined.sort_by_key(|(kind, _)| *kind != Namespaces::USER);
+    if plan.new.contains(Namespaces::USER) {
+        plan.maps = Some(IdMaps {
+            users: id_map("linux.uidMappings", &linux.uid_mappings)?,
+            groups: id_map("linux.gidMappings", &linux.gid_mappings)?,
+        });
+    }
+    Ok(plan)
+}
+
+fn kind_of(kind: NamespaceKind) -> Namespaces {
+    match kind {
+        NamespaceKind::Pid => Namespaces::PID,
+        NamespaceKind::Network => Namespaces::NETWORK,
+        NamespaceKind::Mount => Namespaces::MOUNT,
+        NamespaceKind::Ipc => Namespaces::IPC,
+        NamespaceKind::Uts => Namespaces::UTS,
+        NamespaceKind::User => Namespaces::USER,
+        NamespaceKind::Cgroup => Namespaces::CGROUP,
+        NamespaceKind::Time => Namespaces::TIME,
+    }
+}
+
+fn open(path: &str) -> Result<OwnedFd, Error> {
+    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| linux::Error::new("open namespace", path, errno).into())
+}
+
+fn id_map(member: &str, mappings: &[IdMapping]) -> Result<String, Error> {
+    if mappings.is_empty() {
+        return Err(Error::invalid(member, "a user namespace needs one"));
+    }
+    let line = |map: &IdMapping| format!("{} {} {}\n", map.container_id, map.host_id, map.size);
+    Ok(mappings.iter().map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plan;
+    use linux::process::Namespaces;
+    use oci::runtime::{IdMapping, Linux, Namespace, NamespaceKind};
+
+    fn linux(kinds: &[NamespaceKind]) -> Linux {
+        let namespaces = kinds.iter().map(|kind| Namespace { kind: *kind, path: None }).collect();
+        Linux { namespaces, ..Linux::default() }
+    }
+
+    #[test]
+    fn new_ones_and_maps() {
+        let mut asked = linux(&[NamespaceKind::Mount, NamespaceKind::User]);
+        assert!(plan(&asked, None).is_err(), "no maps");
+        asked.uid_mappings = vec![IdMapping { container_id: 0, host_id: 1000, size: 10 }];
+        asked.gid_mappings = asked.uid_mappings.clone();
+        let planned = plan(&asked, None).unwrap();
+        assert_eq!(planned.new, Namespaces::MOUNT | Namespaces::USER);
+        assert_eq!(planned.maps.unwrap().users, "0 1000 10\n");
+    }
+
+    #[test]
+    fn wrong_ones() {
+        assert!(plan(&linux(&[NamespaceKind::Pid]), None).is_err());
+        let twice = linux(&[NamespaceKind::Mount, NamespaceKind::Mount]);
+        assert!(plan(&twice, None).is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! What a caller asks for, and what it gets.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use linux::cgroup::Group;
+use linux::process::PidFd;
+use oci::runtime::{Process, Seccomp, Spec};
+
+use crate::Error;
+use crate::channel::Parent;
+
+/// A container to be made by [`crate::create`].
+#[derive(Debug)]
+pub struct CreateRequest<'a> {
+    /// The container's id: letters, digits, `_`, `+`, `-`, `.`.
+    pub id: &'a str,
+    /// Its configuration. The cgroup is `linux.cgroups_path`, absolute; `/brig/ID` when absent.
+    pub spec: &'a Spec,
+    /// The directory relative paths of the configuration start from.
+    pub bundle: &'a Path,
+    /// Its root file system, instead of `spec.root.path`.
+    pub rootfs: Rootfs,
+    /// Where its standard streams lead.
+    pub stdio: Stdio,
+    /// A network namespace to join, instead of what the configuration says.
+    pub network_namespace: Option<OwnedFd>,
+    /// How many descriptors from 3 on its program inherits.
+    pub preserve_descriptors: u32,
+    /// A listening socket (`SOCK_SEQPACKET`) at which another process may open the gate
+    /// ([`crate::gate`]); `None`: only this process can, by [`Created::start`].
+    pub gate: Option<OwnedFd>,
+}
+
+/// Where a container's root file system comes from.
+#[derive(Debug)]
+pub enum Rootfs {
+    /// A directory of the host, bound with all mounts below it.
+    Directory(PathBuf),
+    /// A detached mount, for instance of [`linux::mount::overlay`].
+    Mount(OwnedFd),
+}
+
+/// Where a process's standard streams lead.
+#[derive(Debug)]
+pub enum Stdio {
+    /// To the caller's.
+    Inherit,
+    /// To these.
+    Descriptors {
+        /// Standard input.
+        stdin: OwnedFd,
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+    },
+    /// To a new terminal of the container, its controlling terminal; [`Created::terminal`] is the
+    /// other end.
+    Terminal,
+}
+
+/// A process to be made in a running container by [`crate::exec`].
+#[derive(Debug)]
+pub struct ExecRequest<'a> {
+    /// Any process of the container, usually its first.
+    pub target: &'a PidFd,
+    /// What is run.
+    pub process: &'a Process,
+    /// The filter of system calls of the container.
+    pub seccomp: Option<&'a Seccomp>,
+    /// Where its standard streams lead.
+    pub stdio: Stdio,
+    /// The control group it joins; `None` leaves it in the caller's.
+    pub cgroup: Option<&'a Group>,
+    /// How many descriptors from 3 on its program inherits.
+    pub preserve_descriptors: u32,
+}
+
+/// A process that is set up and waits at the gate: it has not yet run its program.
+///
+/// It is a child of the caller, who waits for it by [`Created::process`]. When this is dropped
+/// before [`Created::start`], and no other gate was given, the process ends by itself.
+#[derive(Debug)]
+pub struct Created {
+    /// The process.
+    pub process: PidFd,
+    /// The master side of its terminal, with [`Stdio::Terminal`].
+    pub terminal: Option<OwnedFd>,
+    /// The container's control group; `None` for [`crate::exec`].
+    pub cgroup: Option<Group>,
+    pub(crate) parent: Parent,
+}
+
+impl Created {
+    /// Opens the gate and returns when the program runs.
+    ///
+    /// # Errors
+    /// [`Error::Command`] when it cannot be run (see [`Error::exit_code`]), [`Error::Setup`] when a
+    /// late step failed. The process has then ended and is to be waited for.
+    pub fn start(&mut self) -> Result<(), Error> {
+        self.parent.start(&self.process)
+    }
+}

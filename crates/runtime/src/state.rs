@@ -1,0 +1,218 @@
+//! What the command line keeps of a container between one command and the next.
+//!
+//! ```text
+//! ROOT/ID/              mode 0700; making it takes the id
+//!   state.json          Record
+//!   start.sock          where the process waits; removed when the gate is open
+//! ```
+//! ROOT lies on a tmpfs: nothing here outlives the kernel that the processes live in.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use linux::cgroup::{Group, Layout};
+use linux::process::{Pid, PidFd};
+use oci::runtime::{State, Status};
+use serde::{Deserialize, Serialize};
+use stdx::fs::Durability;
+
+use crate::Error;
+use crate::plan::check_id;
+
+/// What is remembered of one container.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// The part that `state` shows; its status is as of the writing.
+    pub state: State,
+    /// When the process was born, in the kernel's ticks since boot: tells it from a later process
+    /// with the same number.
+    pub start_time: u64,
+    /// The control group's path.
+    pub cgroup: String,
+    /// The root file system's path.
+    pub rootfs: String,
+    /// When the container was made, in seconds since 1970 (UTC).
+    pub created: u64,
+}
+
+/// The directory of all containers' states.
+#[derive(Debug)]
+pub struct States {
+    root: PathBuf,
+}
+
+impl States {
+    /// States below `root`, which is made when the first container is.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Takes an id for a new container: makes its directory.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::Invalid`] for what cannot be an id.
+    pub fn reserve(&self, id: &str) -> Result<PathBuf, Error> {
+        check_id(id)?;
+        let directory = self.root.join(id);
+        let make = || fs::DirBuilder::new().mode(0o700).create(&directory);
+        let result = match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parents = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+                parents.and_then(|()| make())
+            }
+            other => other,
+        };
+        match result {
+            Ok(()) => Ok(directory),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::AlreadyExists { id: id.to_owned() })
+            }
+            Err(error) => Err(failure("make", &directory, error)),
+        }
+    }
+
+    /// Writes a container's record.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn save(&self, record: &Record) -> Result<(), Error> {
+        let path = self.root.join(&record.state.id).join("state.json");
+        let text = serde_json::to_vec(record)
+            .map_err(|error| failure("write", &path, io::Error::other(error)))?;
+        stdx::fs::write_atomic(&path, &text, Durability::Volatile)
+            .map_err(|error| failure("write", &path, error))
+    }
+
+    /// Reads a container's record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn load(&self, id: &str) -> Result<Record, Error> {
+        check_id(id)?;
+        let path = self.root.join(id).join("state.json");
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NotFound { id: id.to_owned() });
+            }
+            other => other.map_err(|error| failure("read", &path, error))?,
+        };
+        serde_json::from_slice(&text)
+            .map_err(|error| failure("read", &path, io::Error::other(error)))
+    }
+
+    /// The gate's socket of a container.
+    #[must_use]
+    pub fn gate(&self, id: &str) -> PathBuf {
+        self.root.join(id).join("start.sock")
+    }
+
+    /// Forgets a container.
+    ///
+    /// # Errors
+    /// What the kernel says, but not that there is nothing.
+    pub fn remove(&self, id: &str) -> Result<(), Error> {
+        check_id(id)?;
+        let path = self.root.join(id);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failure("remove", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All records, by id; those that cannot be read are left out.
+    ///
+    /// # Errors
+    /// What the kernel says, but not that there is no directory.
+    pub fn list(&self) -> Result<Vec<Record>, Error> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|error| failure("read", &self.root, error))?,
+        };
+        let ids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut records: Vec<Record> = ids.filter_map(|id| self.load(&id).ok()).collect();
+        records.sort_by(|one, other| one.state.id.cmp(&other.state.id));
+        Ok(records)
+    }
+
+    /// Where in its life the container is now.
+    #[must_use]
+    pub fn status(&self, record: &Record) -> Status {
+        if process_of(record).is_none() {
+            return Status::Stopped;
+        }
+        if self.gate(&record.state.id).exists() {
+            return Status::Created;
+        }
+        let frozen = Layout::detect()
+            .and_then(|layout| Group::open(layout, &record.cgroup)?.is_frozen())
+            .unwrap_or(false);
+        if frozen { Status::Paused } else { Status::Running }
+    }
+}
+
+/// The container's first process, if it lives.
+#[must_use]
+pub fn process_of(record: &Record) -> Option<PidFd> {
+    let process = PidFd::open(Pid::from_raw(record.state.pid)?).ok()?;
+    // Read after the descriptor was opened: the number still meant this process then.
+    (start_time(record.state.pid)? == record.start_time).then_some(process)
+}
+
+/// When a living process was born (proc(5), `/proc/PID/stat`, field 22); `None` when it has ended.
+#[must_use]
+pub fn start_time(pid: i32) -> Option<u64> {
+    parse_start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The program's name, in parentheses, may contain anything.
+fn parse_start_time(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+fn failure(operation: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::State { operation, path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Record, States, parse_start_time, start_time};
+    use crate::Error;
+
+    #[test]
+    fn ids_are_taken_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let states = States::new(directory.path().join("new"));
+        states.reserve("one").unwrap();
+        assert!(matches!(states.reserve("one"), Err(Error::AlreadyExists { .. })));
+        assert!(matches!(states.load("one"), Err(Error::NotFound { .. })));
+        assert!(states.reserve("../one").is_err());
+        let mut record = Record::default();
+        record.state.id = "one".to_owned();
+        states.save(&record).unwrap();
+        assert_eq!(states.list().unwrap().len(), 1);
+        assert_eq!(states.status(&record), oci::runtime::Status::Stopped);
+        states.remove("one").unwrap();
+        assert!(states.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn start_times() {
+        let line = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 999 1";
+        assert_eq!(parse_start_time(line), Some(12345));
+        assert_eq!(parse_start_time(&line.replace(") S", ") Z")), None);
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(start_time(own).is_some());
+    }
+}

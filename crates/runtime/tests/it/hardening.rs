@@ -1,0 +1,214 @@
+//! One test for each way out of a container that somebody once found in some runtime.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::ExitCode;
+
+use linux::process::SingleThreaded;
+use runtime::Stdio;
+
+use crate::harness::Test;
+use crate::world::{World, piped, read, text};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("hardening::our_program_cannot_be_overwritten", own_program),
+    ("hardening::masks_use_the_hosts_null_device", null_device),
+    ("hardening::dev_that_is_a_link_stays_inside", dev_link),
+    ("hardening::proc_that_is_a_link_is_refused", proc_link),
+    ("hardening::descriptors_do_not_leak", descriptors),
+    ("hardening::working_directory_cannot_be_a_descriptor", working_directory),
+    ("hardening::working_directory_link_stays_inside", working_directory_link),
+    ("hardening::mount_targets_stay_inside", mount_target),
+    ("hardening::created_files_stay_inside", created_file),
+    ("hardening::kernel_parameters_reach_the_kernel", redirected_parameters),
+    ("hardening::masks_stay_on_their_targets", mask_link),
+    ("hardening::passwd_link_is_not_followed_out", passwd_link),
+    ("hardening::waiting_process_cannot_be_looked_into", looked_into),
+];
+
+const INSIDE: &str = "BRIG_TEST_INSIDE";
+
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// This test's own program, started in a container as interpreter of a script.
+pub(crate) fn inside() -> ExitCode {
+    // Opening it would only say that it is busy now; what counts is what the mount allows later.
+    match rustix::fs::access("/proc/self/exe", rustix::fs::Access::WRITE_OK) {
+        Ok(()) => println!("writable"),
+        Err(errno) => println!("{errno:?}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// CVE-2019-5736: `/proc/self/exe` as program, or as interpreter, runs the runtime's own file.
+fn own_program(token: &SingleThreaded) {
+    let mut world = World::new("");
+    fs::write(world.root().join("script"), "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(
+        world.root().join("script"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    world.process().env.push(format!("{INSIDE}=1"));
+    for command in ["/script", "/proc/self/exe"] {
+        world.command(&[command]);
+        assert_eq!(world.output(token), format!("{:?}\n", rustix::io::Errno::ROFS), "{command}");
+    }
+}
+
+/// CVE-2025-31133: the image's `/dev/null` is a link.
+fn null_device(token: &SingleThreaded) {
+    let mut world = World::new("stat -c %F /proc/interrupts /proc/timer_list");
+    world.spec.mounts.retain(|mount| !mount.destination.starts_with("/dev"));
+    symlink("/etc/passwd", world.root().join("dev/null")).unwrap();
+    assert_eq!(world.output(token), "character special file\ncharacter special file\n");
+}
+
+/// CVE-2026-41579, CVE-2026-47766: the image's `/dev` is a link.
+fn dev_link(token: &SingleThreaded) {
+    let victim = tempfile::tempdir().unwrap();
+    let world = World::new("true");
+    fs::remove_dir(world.root().join("dev")).unwrap();
+    symlink(victim.path(), world.root().join("dev")).unwrap();
+    let mut bare = World::new("true");
+    bare.spec.mounts.retain(|mount| !mount.destination.starts_with("/dev"));
+    fs::remove_dir(bare.root().join("dev")).unwrap();
+    symlink(format!("../../../../../..{}", victim.path().display()), bare.root().join("dev"))
+        .unwrap();
+    for world in [&world, &bare] {
+        // Whether it runs or not, nothing comes to lie outside.
+        drop(world.run(token));
+        assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+    }
+}
+
+/// CVE-2023-27561: what is trusted in `/proc` must be the kernel's.
+fn proc_link(token: &SingleThreaded) {
+    let world = World::new("true");
+    fs::remove_dir(world.root().join("proc")).unwrap();
+    fs::create_dir(world.root().join("fake")).unwrap();
+    symlink("fake", world.root().join("proc")).unwrap();
+    let error = world.run(token).unwrap_err();
+    assert!(text(&error).contains("mount on link /proc"), "{}", text(&error));
+}
+
+/// CVE-2024-21626, first half.
+fn descriptors(token: &SingleThreaded) {
+    let host = fs::File::open("/").unwrap();
+    rustix::io::fcntl_setfd(&host, rustix::io::FdFlags::empty()).unwrap();
+    let world = World::new("ls /proc/self/fd");
+    assert_eq!(world.output(token), "0\n1\n2\n3\n");
+}
+
+/// CVE-2024-21626, second half.
+fn working_directory(token: &SingleThreaded) {
+    let _host = fs::File::open("/").unwrap();
+    let mut world = World::new("pwd; ls");
+    for number in 3..20 {
+        world.process().cwd = format!("/proc/self/fd/{number}");
+        assert!(world.run(token).is_err(), "{number}");
+    }
+    world.process().cwd = "/proc/1/cwd".to_owned();
+    assert!(world.run(token).is_err());
+}
+
+fn working_directory_link(token: &SingleThreaded) {
+    let victim = tempfile::tempdir().unwrap();
+    let mut world = World::new("pwd");
+    symlink(victim.path(), world.root().join("linked")).unwrap();
+    world.process().cwd = "/linked/deep".to_owned();
+    let output = world.output(token);
+    assert_eq!(output, format!("{}/deep\n", victim.path().display()), "the same path, inside");
+    assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+}
+
+/// CVE-2021-30465, CVE-2024-45310: links on the way to a mount's target.
+fn mount_target(token: &SingleThreaded) {
+    let victim = tempfile::tempdir().unwrap();
+    for link in [
+        victim.path().display().to_string(),
+        format!("../../../../../../..{}", victim.path().display()),
+        "/proc/1/root".to_owned(),
+        "/proc/self/cwd".to_owned(),
+    ] {
+        let mut world = World::new("echo x > /volume/below/file");
+        symlink(&link, world.root().join("volume")).unwrap();
+        world.mount("/volume/below", "tmpfs", "tmpfs", &[]);
+        drop(world.run(token));
+        assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0, "{link}");
+    }
+}
+
+/// CVE-2025-24965: files made as targets of bind mounts.
+fn created_file(token: &SingleThreaded) {
+    let victim = tempfile::tempdir().unwrap();
+    let mut world = World::new("true");
+    symlink(victim.path().join("file"), world.root().join("etc/hosts")).unwrap();
+    world.mount("/etc/hosts", "bind", "/etc/passwd", &["bind"]);
+    drop(world.run(token));
+    assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+}
+
+/// CVE-2025-52881: something else is mounted where the parameter would be written.
+fn redirected_parameters(token: &SingleThreaded) {
+    let mut world = World::new("true");
+    let fake = world.directory.path().join("fake");
+    fs::write(&fake, "untouched").unwrap();
+    let target = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    world.mount(target, "bind", fake.to_str().unwrap(), &["bind"]);
+    world.linux().sysctl =
+        [("net.ipv4.ip_unprivileged_port_start".to_owned(), "5".to_owned())].into();
+    world.output(token);
+    assert_eq!(fs::read_to_string(&fake).unwrap(), "untouched");
+}
+
+/// A masked path whose way leads over links of the image.
+fn mask_link(token: &SingleThreaded) {
+    let victim = tempfile::tempdir().unwrap();
+    fs::write(victim.path().join("secret"), "content").unwrap();
+    let mut world = World::new("true");
+    symlink(victim.path(), world.root().join("link")).unwrap();
+    world.linux().masked_paths = vec!["/link/secret".to_owned(), "/link".to_owned()];
+    world.linux().readonly_paths = vec!["/link".to_owned()];
+    world.output(token);
+    assert_eq!(fs::read_to_string(victim.path().join("secret")).unwrap(), "content");
+}
+
+/// The look-up of the user's home reads the image's files, and only those.
+fn passwd_link(token: &SingleThreaded) {
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    fs::write(outside.path(), "root:x:0:0::/stolen:\n").unwrap();
+    let world = World::new("echo $HOME");
+    fs::remove_file(world.root().join("etc/passwd")).unwrap();
+    symlink(outside.path(), world.root().join("etc/passwd")).unwrap();
+    assert_eq!(world.output(token), "/\n");
+}
+
+/// CVE-2016-9962: while it waits at the gate, in a pid namespace it shares.
+fn looked_into(token: &SingleThreaded) {
+    let mut first = World::new("");
+    first.while_running(token, |container| {
+        let path = format!("/proc/{}/ns/pid", container.process.pid().as_raw_nonzero());
+        let join = |world: &mut World| {
+            for namespace in &mut world.linux().namespaces {
+                if namespace.kind == oci::runtime::NamespaceKind::Pid {
+                    namespace.path = Some(path.clone());
+                }
+            }
+        };
+        let mut waiting = World::new("true");
+        join(&mut waiting);
+        let (output, stdio): (_, Stdio) = piped();
+        let mut created = waiting.create(token, stdio).unwrap();
+        let mut looking =
+            World::new("readlink /proc/2/exe || readlink /proc/2/fd/4 || echo denied");
+        join(&mut looking);
+        assert!(looking.output(token).contains("denied"));
+        created.start().unwrap();
+        created.process.wait().unwrap();
+        created.cgroup.as_ref().unwrap().delete().unwrap();
+        drop(read(output));
+    });
+}

@@ -1,0 +1,41 @@
+//! Containers on the real kernel: as root, in temporary directories, in control groups of their own.
+//!
+//! Each test is forked from a process with one thread, because only such a process may make
+//! containers. The command line is that of the usual harness as far as cargo and nextest use it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking; without the usual harness clippy does not see that they are"
+)]
+
+mod basic;
+mod device;
+mod exec;
+mod hardening;
+mod harness;
+mod identity;
+mod mount;
+mod terminal;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if hardening::is_inside() {
+        return hardening::inside();
+    }
+    harness::seal();
+    let tests: Vec<harness::Test> = [
+        basic::TESTS,
+        device::TESTS,
+        exec::TESTS,
+        hardening::TESTS,
+        identity::TESTS,
+        mount::TESTS,
+        terminal::TESTS,
+    ]
+    .concat();
+    harness::run(&tests)
+}

@@ -1,0 +1,112 @@
+//! Mounts and their options.
+
+use std::fs;
+
+use linux::process::SingleThreaded;
+
+use crate::harness::Test;
+use crate::world::World;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("mount::volumes_of_directories_and_files", volumes),
+    ("mount::read_only_volume_with_mounts_below", recursive_read_only),
+    ("mount::tmpfs_with_options", tmpfs),
+    ("mount::read_only_root", read_only_root),
+    ("mount::masked_and_read_only_paths", masks),
+    ("mount::control_groups_are_read_only", cgroups),
+    ("mount::propagation", propagation),
+    ("mount::working_directory_is_made", working_directory),
+];
+
+fn volumes(token: &SingleThreaded) {
+    let mut world = World::new(
+        "exec 2>/dev/null; cat /data/file /etc/one; echo new > /data/new; echo x > /ro/x || echo refused; \
+         grep ' /data ' /proc/self/mountinfo | cut -d' ' -f6",
+    );
+    let data = world.directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "content\n").unwrap();
+    let source = data.to_str().unwrap().to_owned();
+    world.mount("/data", "bind", &source, &["rbind", "rw", "nosuid", "nodev", "noexec"]);
+    world.mount("/ro", "bind", &source, &["bind", "ro"]);
+    // Relative to the bundle.
+    world.mount("/etc/one", "none", "data/file", &["bind"]);
+    let output = world.output(token);
+    assert!(output.starts_with("content\ncontent\nrefused\nrw,nosuid,nodev,noexec"), "{output}");
+    assert_eq!(fs::read_to_string(data.join("new")).unwrap(), "new\n");
+}
+
+fn recursive_read_only(token: &SingleThreaded) {
+    let mut world = World::new(
+        "exec 2>/dev/null; echo x > /proc2/self/comm || echo refused; \
+         echo x > /open/self/comm && echo allowed",
+    );
+    world.mount("/open", "bind", "/proc", &["rbind"]);
+    world.mount("/proc2", "bind", "/proc", &["rbind", "rro"]);
+    assert_eq!(world.output(token), "refused\nallowed\n");
+}
+
+fn tmpfs(token: &SingleThreaded) {
+    let mut world = World::new(
+        "exec 2>/dev/null; stat -c %a /scratch /copied /kept; cat /copied/deep/file; readlink /copied/link; \
+         dd if=/dev/zero of=/scratch/big bs=1024 count=100 || echo full",
+    );
+    let root = world.root();
+    fs::create_dir_all(root.join("copied/deep")).unwrap();
+    fs::write(root.join("copied/deep/file"), "image\n").unwrap();
+    std::os::unix::fs::symlink("deep/file", root.join("copied/link")).unwrap();
+    fs::create_dir(root.join("kept")).unwrap();
+    std::os::unix::fs::chown(root.join("kept"), None, None).unwrap();
+    fs::set_permissions(root.join("kept"), std::os::unix::fs::PermissionsExt::from_mode(0o1777))
+        .unwrap();
+    world.mount("/scratch", "tmpfs", "tmpfs", &["size=64k", "mode=1770", "noexec"]);
+    world.mount("/copied", "tmpfs", "tmpfs", &["tmpcopyup", "mode=755"]);
+    world.mount("/kept", "tmpfs", "tmpfs", &[]);
+    assert_eq!(world.output(token), "1770\n755\n1777\nimage\ndeep/file\nfull\n");
+}
+
+fn read_only_root(token: &SingleThreaded) {
+    let mut world =
+        World::new("exec 2>/dev/null; touch /x || echo refused; touch /dev/shm/x && echo shm");
+    world.spec.root.as_mut().unwrap().readonly = true;
+    assert_eq!(world.output(token), "refused\nshm\n");
+}
+
+fn masks(token: &SingleThreaded) {
+    let world = World::new(
+        "exec 2>/dev/null; stat -c %t:%T /proc/timer_list; wc -c < /proc/timer_list; ls /sys/firmware | wc -l; \
+         echo 0 > /proc/sys/kernel/shmmax || echo refused; \
+         echo x > /proc/irq/default_smp_affinity || echo refused; touch /sys/firmware/x || echo refused",
+    );
+    assert_eq!(world.output(token), "1:3\n0\n0\nrefused\nrefused\nrefused\n");
+}
+
+fn cgroups(token: &SingleThreaded) {
+    let world = World::new(
+        "exec 2>/dev/null; ls /sys/fs/cgroup; cat /sys/fs/cgroup/memory/cgroup.procs | head -n 1; \
+         echo 1 > /sys/fs/cgroup/pids/pids.max || echo refused; \
+         mkdir /sys/fs/cgroup/x || echo refused",
+    );
+    let output = world.output(token);
+    assert!(output.contains("memory\n") && output.contains("systemd\n"), "{output}");
+    assert!(output.ends_with("1\nrefused\nrefused\n"), "{output}");
+}
+
+fn propagation(token: &SingleThreaded) {
+    let mut world = World::new(
+        "exec 2>/dev/null; cut -d' ' -f5,7 /proc/self/mountinfo | grep -E '^(/|/s|/p) '",
+    );
+    world.mount("/s", "bind", "/sys", &["bind", "rslave"]);
+    world.mount("/p", "bind", "/sys", &["bind"]);
+    world.linux().rootfs_propagation = Some("shared".to_owned());
+    let output = world.output(token);
+    assert!(output.lines().any(|line| line.starts_with("/ shared:")), "{output}");
+    assert!(output.lines().any(|line| line == "/p -"), "{output}");
+}
+
+fn working_directory(token: &SingleThreaded) {
+    let mut world = World::new("exec 2>/dev/null; pwd");
+    world.process().cwd = "/made/for/it".to_owned();
+    assert_eq!(world.output(token), "/made/for/it\n");
+    assert!(world.root().join("made/for/it").is_dir());
+}
