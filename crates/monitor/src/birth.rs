@@ -1,0 +1,382 @@
+//! A monitor's first moments: forked by the launcher, it makes and starts the container, or takes a
+//! running one over.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use linux::cgroup::{Group, Layout};
+use linux::mount::OverlayOptions;
+use linux::process::{PidFd, SingleThreaded};
+use linux::signal;
+use observe::log::Writer;
+use rustix::process::Pid;
+use storage::RootMount;
+
+use crate::Error;
+use crate::link::{Link, parse};
+use crate::protocol::{AttachStreams, Event, Exit, Failure, FdRole, Launch, Started, VERSION};
+use crate::protocol::{LaunchRequest, Log, SOCKET_FILE, Stdin};
+use crate::record::{KeptStream, Record};
+use crate::supervisor::{Beginning, Ends, Supervisor, failure, now, write_exit};
+
+/// What the launcher passes to a new monitor.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    /// The launch request as it was received: a [`LaunchRequest`] is parsed from it in the
+    /// monitor's own memory.
+    pub(crate) request: Vec<u8>,
+    /// The descriptors that came with it.
+    pub(crate) fds: Vec<OwnedFd>,
+    /// The connection to the launcher.
+    pub(crate) launcher: OwnedFd,
+}
+
+impl Birth {
+    /// Everything that the monitor needs open.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.fds.iter().chain([&self.launcher]).map(AsFd::as_fd).collect()
+    }
+}
+
+/// The descriptors of a launch by what they are for.
+#[derive(Debug, Default)]
+struct Given {
+    control: Option<OwnedFd>,
+    network_namespace: Option<OwnedFd>,
+    held: Vec<OwnedFd>,
+    splices: Vec<(OwnedFd, SocketAddr)>,
+    attach: Vec<(OwnedFd, AttachStreams)>,
+}
+
+impl Given {
+    fn sort(roles: Vec<FdRole>, fds: Vec<OwnedFd>) -> Self {
+        let mut given = Self::default();
+        for (role, fd) in roles.into_iter().zip(fds) {
+            match role {
+                FdRole::Control => given.control = Some(fd),
+                FdRole::NetworkNamespace => given.network_namespace = Some(fd),
+                FdRole::HeldPort => given.held.push(fd),
+                FdRole::SpliceListener { target } => given.splices.push((fd, target)),
+                FdRole::Attach(streams) => given.attach.push((fd, streams)),
+            }
+        }
+        given
+    }
+}
+
+/// The life of a monitor that starts a container; its exit code.
+pub(crate) fn live(token: SingleThreaded, birth: Birth) -> i32 {
+    // The launcher has looked at it already: only the specification itself can be wrong.
+    let Ok(LaunchRequest { mut launch, fds: roles, .. }) = parse_request(&birth.request) else {
+        return 1;
+    };
+    drop(birth.request);
+    settle_in(&token, &launch.id);
+    if let Some(process) = &mut launch.spec.process {
+        do_not_spare(process);
+    }
+    let mut given = Given::sort(roles, birth.fds);
+    let control = given.control.take();
+    match start(token, &launch, given, Link::new(birth.launcher)) {
+        Ok((mut supervisor, started)) => {
+            if let Some(control) = control {
+                let number = supervisor.add_control(control);
+                supervisor.tell_one(number, &Event::Started(started));
+            }
+            drop(launch);
+            i32::from(supervisor.run().is_err())
+        }
+        Err(error) => {
+            give_up(&launch, control, failure(&error));
+            0
+        }
+    }
+}
+
+/// Tells that the container could not be started: on the connection, and in a file in case that the
+/// daemon has just been killed.
+fn give_up(launch: &Launch, control: Option<OwnedFd>, failure: Failure) {
+    let exit = Exit {
+        code: failure.exit_code,
+        signal: None,
+        oom_killed: false,
+        at: now(),
+        warnings: vec![failure.message.clone()],
+    };
+    drop(write_exit(&launch.run_directory, &exit));
+    drop(std::fs::remove_file(launch.run_directory.join(SOCKET_FILE)));
+    if let Some(control) = control {
+        Link::new(control).send(&Event::Failed(failure));
+    }
+}
+
+/// What every monitor does to itself: it belongs to no session of the user's, is not ended by
+/// signals meant for the daemon, and shows its name.
+fn settle_in(token: &SingleThreaded, id: &str) {
+    let short = id.get(..12).unwrap_or(id);
+    // None of these is needed for the container to run: the monitor goes on without.
+    drop(linux::process::new_session());
+    drop(signal::ignore(&[signal::HUP, signal::INT, signal::QUIT, signal::TERM, signal::PIPE]));
+    drop(linux::title::set(token, &format!("brig: monitor {short}")));
+    forget_standard_streams();
+}
+
+/// The daemon's terminal or pipe must not be held open by us.
+pub(crate) fn forget_standard_streams() {
+    forget_input_and_output();
+    if let Some(null) = null() {
+        _ = rustix::stdio::dup2_stderr(&null);
+    }
+}
+
+/// As [`forget_standard_streams`], but standard error stays.
+pub(crate) fn forget_input_and_output() {
+    if let Some(null) = null() {
+        _ = rustix::stdio::dup2_stdin(&null);
+        _ = rustix::stdio::dup2_stdout(&null);
+    }
+}
+
+fn null() -> Option<OwnedFd> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).ok()
+}
+
+/// Makes the container, leaves all that another monitor would need to take it over, and only then
+/// lets its program run.
+fn start(
+    token: SingleThreaded,
+    launch: &Launch,
+    given: Given,
+    launcher: Link,
+) -> Result<(Supervisor, Started), Error> {
+    let mut record = Record::of(launch);
+    let root = mount_root(&launch.root)?;
+    let kept_root = root.try_clone().ok();
+    let log = open_log(launch.log.as_ref())?;
+    let listener = Some(listen(&launch.run_directory)?);
+    let (ends, stdio) = streams(launch, record.terminal)?;
+    let request = runtime::CreateRequest {
+        id: &launch.id,
+        spec: &launch.spec,
+        bundle: &launch.run_directory,
+        rootfs: runtime::Rootfs::Mount(root),
+        stdio,
+        network_namespace: given.network_namespace,
+        preserve_descriptors: 0,
+        gate: None,
+    };
+    let mut created = with_first_limit(|| runtime::create(&token, request))?;
+    let ends = match created.terminal.take() {
+        Some(master) => Ends::terminal(master, launch.stdin, launch.size)?,
+        None => ends,
+    };
+    let started = started(&created.process);
+    record.started = Some(started.clone());
+    record.write()?;
+    let beginning = Beginning {
+        record,
+        pidfd: duplicate(&created.process)?,
+        ends,
+        log,
+        group: created.cgroup.take(),
+        listener,
+        held: given.held,
+        splices: given.splices,
+        launcher,
+        root: kept_root,
+        is_adopted: false,
+    };
+    let mut supervisor = Supervisor::new(token, beginning)?;
+    for (socket, streams) in given.attach {
+        supervisor.attach_main(socket, streams);
+    }
+    supervisor.hand_over_copies();
+    match created.start() {
+        Ok(()) => Ok((supervisor, started)),
+        Err(error) => {
+            drop(created.process.wait());
+            supervisor.abandon();
+            Err(error.into())
+        }
+    }
+}
+
+/// The OOM killer spares launcher and monitors, where they have the right to ask for it. What runs
+/// in a container is not spared unless it says so itself.
+pub(crate) fn do_not_spare(process: &mut oci::runtime::Process) {
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    if process.oom_score_adj.is_none() && own.starts_with('-') {
+        process.oom_score_adj = Some(0);
+    }
+}
+
+/// Calls with the soft limit of descriptors that the launcher had before it raised its own, so that
+/// containers do not inherit ours.
+pub(crate) fn with_first_limit<T>(call: impl FnOnce() -> T) -> T {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::Nofile);
+    if let Some(current) = FIRST_LIMIT.get() {
+        _ = setrlimit(Resource::Nofile, Rlimit { current: *current, ..raised });
+    }
+    let result = call();
+    _ = setrlimit(Resource::Nofile, raised);
+    result
+}
+
+/// The soft limit of descriptors before it was raised; `None` inside is no limit.
+static FIRST_LIMIT: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
+
+/// Raises the soft limit of descriptors to the hard one.
+pub(crate) fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    FIRST_LIMIT.get_or_init(|| limit.current);
+    _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+fn duplicate(process: &PidFd) -> Result<PidFd, Error> {
+    let descriptor = rustix::io::fcntl_dupfd_cloexec(process, 3)
+        .map_err(|errno| linux::Error::new("duplicate", "a process's descriptor", errno))?;
+    Ok(PidFd::from_parts(descriptor, process.pid()))
+}
+
+fn mount_root(root: &RootMount) -> Result<OwnedFd, Error> {
+    let RootMount::Overlay { lowers, upper, work, volatile } = root else {
+        return Err(Error::Impossible("this kind of root file system is not known"));
+    };
+    Ok(linux::mount::overlay(&OverlayOptions {
+        lowers,
+        upper: Some(upper),
+        work: Some(work),
+        volatile: *volatile,
+        user_attributes: false,
+    })?)
+}
+
+fn open_log(log: Option<&Log>) -> Result<Option<Writer>, Error> {
+    Ok(log.map(|log| Writer::open(&log.path, log.options)).transpose()?)
+}
+
+/// The control socket; one that a killed monitor left is replaced.
+pub(crate) fn listen(run_directory: &Path) -> Result<OwnedFd, Error> {
+    let path = run_directory.join(SOCKET_FILE);
+    drop(std::fs::remove_file(&path));
+    Ok(linux::socket::listen(&path, 16)?)
+}
+
+fn streams(launch: &Launch, has_terminal: bool) -> Result<(Ends, runtime::Stdio), Error> {
+    if has_terminal {
+        return Ok((Ends::default(), runtime::Stdio::Terminal));
+    }
+    let user = launch.spec.process.as_ref().map(|process| (process.user.uid, process.user.gid));
+    Ends::pipes(launch.stdin, user.unwrap_or_default())
+        .map_err(|errno| linux::Error::new("create", "the container's streams", errno).into())
+}
+
+fn started(pidfd: &PidFd) -> Started {
+    let pid = pidfd.pid().as_raw_nonzero().get().cast_unsigned();
+    Started { pid, start_time: start_time(pid), at: now(), monitor: std::process::id() }
+}
+
+/// Field 22 of `/proc/PID/stat`; 0 when the process has gone already.
+fn start_time(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = status.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    after_name.split(' ').nth(19).and_then(|field| field.parse().ok()).unwrap_or(0)
+}
+
+/// What is left of a container whose monitor was killed.
+#[derive(Debug)]
+pub(crate) struct Inheritance {
+    pub(crate) record: Record,
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) streams: Vec<(KeptStream, OwnedFd)>,
+    pub(crate) held: Vec<OwnedFd>,
+    pub(crate) splices: Vec<(OwnedFd, SocketAddr)>,
+    /// The control socket: it listens already, so that nobody finds the door closed.
+    pub(crate) listener: OwnedFd,
+    pub(crate) launcher: OwnedFd,
+}
+
+impl Inheritance {
+    /// Everything that the monitor needs open.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let streams = self.streams.iter().map(|(_, fd)| fd);
+        let splices = self.splices.iter().map(|(fd, _)| fd);
+        let all = streams.chain(&self.held).chain(splices);
+        all.chain([&self.pidfd, &self.listener, &self.launcher]).map(AsFd::as_fd).collect()
+    }
+}
+
+/// The life of a monitor that takes a container over; its exit code.
+pub(crate) fn inherit(token: SingleThreaded, inheritance: Inheritance) -> i32 {
+    settle_in(&token, &inheritance.record.id);
+    let result = take_over(token, inheritance).and_then(|mut supervisor| {
+        supervisor.hand_over_copies();
+        Ok(supervisor.run()?)
+    });
+    i32::from(result.is_err())
+}
+
+fn take_over(token: SingleThreaded, inheritance: Inheritance) -> Result<Supervisor, Error> {
+    let Inheritance { mut record, pid, pidfd, streams, held, splices, listener, launcher } =
+        inheritance;
+    if let Some(started) = &mut record.started {
+        started.monitor = std::process::id();
+    }
+    let mut ends = Ends::default();
+    for (stream, fd) in streams {
+        match stream {
+            KeptStream::Stdin => {
+                ends.input.fd = Some(fd);
+                ends.input.is_once = record.stdin == Stdin::Open { once: true };
+            }
+            KeptStream::Stdout => ends.outputs[0] = Some(fd),
+            KeptStream::Stderr => ends.outputs[1] = Some(fd),
+            KeptStream::Terminal => ends = Ends::terminal(fd, record.stdin, None)?,
+        }
+    }
+    let group = match &record.cgroup {
+        Some(path) => Group::open(Layout::detect()?, path).ok(),
+        None => None,
+    };
+    let beginning = Beginning {
+        pidfd: PidFd::from_parts(pidfd, pid),
+        ends,
+        // A log that cannot be opened now must not keep the container from being looked after.
+        log: open_log(record.log.as_ref()).unwrap_or_default(),
+        group,
+        listener: Some(listener),
+        held,
+        splices,
+        launcher: Link::new(launcher),
+        root: None,
+        is_adopted: true,
+        record,
+    };
+    Ok(Supervisor::new(token, beginning)?)
+}
+
+/// Understands a launch request.
+fn parse_request(frame: &[u8]) -> Result<LaunchRequest, Error> {
+    let peer = || "the daemon".to_owned();
+    let request: crate::protocol::Request =
+        parse(frame).map_err(|source| Error::Message { peer: peer(), source })?;
+    match request {
+        crate::protocol::Request::Launch(request) if request.version == VERSION => Ok(*request),
+        crate::protocol::Request::Launch(request) => {
+            Err(Error::Version { theirs: request.version, ours: VERSION })
+        }
+        _ => Err(Error::Impossible("the request is no launch")),
+    }
+}
+
+/// The descriptors that any child of the launcher needs besides its own: the cgroup hierarchies'
+/// roots, which are opened once.
+pub(crate) fn shared_descriptors() -> Vec<BorrowedFd<'static>> {
+    let Ok(layout) = Layout::detect() else { return Vec::new() };
+    layout.hierarchies().iter().map(linux::cgroup::Hierarchy::root).collect()
+}

@@ -1,0 +1,117 @@
+//! What an idle container costs, and how a connection to `::1` gets into one.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+
+use linux::process::SingleThreaded;
+use monitor::protocol::{Command, FdRole};
+
+use crate::harness::Test;
+use crate::world::{World, exited, release, started};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("resources::an_idle_monitor_is_small_and_sleeps", idle),
+    ("resources::connections_are_spliced_with_half_closes", splice),
+    ("resources::time_to_start_and_to_end", time),
+];
+
+/// One kind of memory of a process in KiB.
+fn memory(pid: u32, kind: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(kind)).unwrap();
+    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn switches(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+fn idle(token: &SingleThreaded) {
+    const COUNT: usize = 10;
+    let world = World::new(token);
+    let launcher = world.children()[0];
+    let containers: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let container = world.container("echo hello; read line").stdin(false);
+            let control = world.launch(&container);
+            let monitor = started(&control).monitor;
+            (container, control, monitor)
+        })
+        .collect();
+    let monitors: Vec<u32> = containers.iter().map(|(_, _, monitor)| *monitor).collect();
+    // Each goes to sleep for good once it has given its buffers back.
+    std::thread::park_timeout(std::time::Duration::from_millis(1500));
+    let asleep: Vec<u64> = monitors.iter().map(|pid| switches(*pid)).collect();
+    std::thread::park_timeout(std::time::Duration::from_millis(1500));
+    let now: Vec<u64> = monitors.iter().map(|pid| switches(*pid)).collect();
+    assert_eq!(now, asleep, "an idle monitor wakes up");
+    let average =
+        |kind: &str| monitors.iter().map(|pid| memory(*pid, kind)).sum::<u64>() / COUNT as u64;
+    // What one more monitor takes is what it shares with no other: of the program's pages, which
+    // all share, a part of each is in the proportional size.
+    let private = average("Private_Dirty") + average("Private_Clean");
+    println!(
+        "a monitor takes {private} KiB of its own, {} KiB with its share; the launcher {} KiB",
+        average("Pss"),
+        memory(launcher, "Pss")
+    );
+    assert!(private < 256);
+    for (_, control, _) in &containers {
+        control.send(&Command::CloseStdin, None).unwrap();
+        exited(control);
+        release(control);
+    }
+}
+
+fn splice(token: &SingleThreaded) {
+    let world = World::new(token);
+    let outside = TcpListener::bind("[::1]:0").unwrap();
+    let inside = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = inside.local_addr().unwrap();
+    let container = world.container("read line").stdin(false);
+    let role = FdRole::SpliceListener { target };
+    let control = world.launch_with(&container, &[(role, outside.as_fd())]);
+    started(&control);
+    let mut client = TcpStream::connect(outside.local_addr().unwrap()).unwrap();
+    drop(outside);
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = inside.accept().unwrap();
+        let mut request = Vec::new();
+        stream.read_to_end(&mut request).unwrap();
+        stream.write_all(&request.iter().rev().copied().collect::<Vec<u8>>()).unwrap();
+        request.len()
+    });
+    let request: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    client.write_all(&request).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    answer.reverse();
+    assert_eq!(server.join().unwrap(), request.len());
+    assert!(answer == request);
+    control.send(&Command::CloseStdin, None).unwrap();
+    exited(&control);
+    release(&control);
+}
+
+/// Not a bound (machines are noisy): shows what the way through launcher and monitor costs.
+fn time(token: &SingleThreaded) {
+    let world = World::new(token);
+    let mut times = Vec::new();
+    for _ in 0..40 {
+        let mut container = world.container("");
+        container.launch.spec.process.as_mut().unwrap().args = vec!["true".to_owned()];
+        let start = std::time::Instant::now();
+        let control = world.launch(&container);
+        started(&control);
+        let begun = start.elapsed();
+        exited(&control);
+        times.push((start.elapsed(), begun));
+        release(&control);
+    }
+    times.sort_unstable();
+    println!("launch to exit {:?}, to the start {:?}", times[20].0, times[20].1);
+}
