@@ -1,0 +1,160 @@
+//! Removing a container. What takes long (deleting files) happens in the background.
+
+use std::sync::Arc;
+
+use super::entry::Container;
+use super::{Containers, Shared, stop};
+use crate::container::machine::{self, Refusal, Step};
+use crate::container::record::Record;
+use crate::container::{RemoveOptions, Status};
+use crate::error::{Error, Result};
+use crate::event::Action;
+use crate::rooms::{self, Rooms};
+
+impl Containers {
+    /// Removes it.
+    ///
+    /// # Errors
+    /// `Conflict` when it runs and `force` is not given.
+    pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
+        let container = self.shared.table.find(name)?;
+        self.run(move |shared| async move {
+            let _turn = container.operation.lock().await;
+            if container.watch().borrow().removed {
+                return Err(Error::NoSuchContainer(container.id.clone()));
+            }
+            if options.force {
+                end_it(&shared, &container).await?;
+            }
+            remove(&shared, &container, options.volumes).await
+        })
+        .await
+    }
+}
+
+async fn end_it(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
+    container.change(|state| {
+        state.ending_by_hand = true;
+        if state.status == Status::Restarting {
+            state.status = Status::Exited;
+        }
+    });
+    stop::kill(shared, container).await
+}
+
+/// Removes a container that ended, unless somebody did already.
+pub(super) fn remove_later(shared: &Arc<Shared>, container: &Arc<Container>) {
+    let (shared_too, container) = (Arc::clone(shared), Arc::clone(container));
+    shared.spawn(async move {
+        let _turn = container.operation.lock().await;
+        let gone = container.watch().borrow().removed;
+        if gone || container.status().is_alive() {
+            return;
+        }
+        if let Err(error) = remove(&shared_too, &container, true).await {
+            tracing::error!(container = container.id, error = %stdx::chain(&error), "removal");
+        }
+    });
+}
+
+/// Removes a container whose turn the caller holds.
+async fn remove(shared: &Arc<Shared>, container: &Arc<Container>, volumes: bool) -> Result<()> {
+    let next = container.read(|state| machine::next(state.status, Step::Remove));
+    let status = next.map_err(|refusal| refuse(container, refusal))?;
+    let record = container.change(|state| {
+        state.status = status;
+        state.waiting_clients.clear();
+        state.record.clone()
+    });
+    let container_too = Arc::clone(container);
+    let done = shared
+        .rooms
+        .blocking("remove the container", move |rooms| {
+            container_too.forget(rooms)?;
+            discard(rooms, &record, volumes);
+            Ok(())
+        })
+        .await;
+    if let Err(error) = done {
+        container.change(|state| {
+            state.status = machine::next(state.status, Step::RemoveFailed).unwrap_or(Status::Dead);
+        });
+        return Err(error);
+    }
+    shared.table.remove(container);
+    shared.execs.forget(&container.id);
+    shared.publish(container, Action::Destroy, &[]);
+    container.gone();
+    shared.empty_trash();
+    Ok(())
+}
+
+fn refuse(container: &Container, refusal: Refusal) -> Error {
+    let state = match refusal {
+        Refusal::Removing => {
+            return Error::Conflict(format!(
+                "removal of container {} is already in progress",
+                container.name()
+            ));
+        }
+        Refusal::Paused => {
+            "paused: unpause and then stop the container before removing or force remove"
+        }
+        _ if container.status() == Status::Restarting => {
+            "restarting: stop the container before removing or force remove"
+        }
+        _ => "running: stop the container before removing or force remove",
+    };
+    Error::Conflict(format!(
+        "cannot remove container \"/{}\": container is {state}",
+        container.name()
+    ))
+}
+
+/// Puts everything of a forgotten container on disk into the trash. What fails, or is not reached
+/// because of a crash, is found by the next start: it belongs to nobody.
+fn discard(rooms: &Rooms, record: &Record, volumes: bool) {
+    let id = record.id.as_str();
+    let store = &rooms.store;
+    let anonymous = record.mounts.iter().filter(|mount| mount.anonymous && volumes);
+    let volumes = anonymous.map(|mount| store.volumes().remove(&mount.point.name));
+    let files =
+        [store.snapshots().remove(id), store.discard(&store.layout().container_dir(id)).map(drop)];
+    for result in files.into_iter().chain(volumes) {
+        if let Err(error) = result {
+            tracing::warn!(container = id, error = %stdx::chain(&error), "left for the next start");
+        }
+    }
+    drop(std::fs::remove_dir_all(store.layout().container_run_dir(id)));
+}
+
+impl Shared {
+    /// Deletes what was thrown away, on the side; one sweep at a time.
+    pub(super) fn empty_trash(self: &Arc<Self>) {
+        use std::sync::atomic::Ordering;
+        // Who counts it up from zero sweeps, and looks again when others counted it further.
+        if self.rooms.sweeping.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            loop {
+                let before = shared.rooms.sweeping.load(Ordering::Acquire);
+                let swept = shared.rooms.blocking("empty the trash", |rooms| {
+                    rooms
+                        .store
+                        .empty_trash()
+                        .map_err(|error| rooms::storage("empty", "the trash", error))
+                });
+                if let Err(error) = swept.await {
+                    tracing::warn!(error = %stdx::chain(&error), "trash");
+                }
+                let sweeping = &shared.rooms.sweeping;
+                if sweeping.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+                {
+                    return;
+                }
+            }
+        });
+    }
+}

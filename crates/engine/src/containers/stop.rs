@@ -1,0 +1,219 @@
+//! Stopping a container: ask, wait, kill. The wait is for the exit itself, nothing is polled.
+//!
+//! The first process of a process-id namespace never gets a signal that it has no handler for: the
+//! kernel throws it away (`SIGNAL_UNKILLABLE`), so there is nothing to wait for. When nobody said
+//! how long to wait, and the signal was provably thrown away before and after it was sent (no
+//! handler, and no thread blocks it to fetch it later), the container is killed at once. A timeout
+//! that was given, with the container or the request, is always kept.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monitor::protocol::Command;
+
+use super::entry::Container;
+use super::{Containers, Shared, end};
+use crate::container::machine::{self, Step};
+use crate::container::{Status, signal};
+use crate::error::{Error, Result};
+use crate::event::Action;
+
+/// Seconds between the stop signal and the kill.
+const TIMEOUT: i64 = 10;
+
+/// How to stop, understood.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    signal: Option<i32>,
+    timeout: Option<i64>,
+}
+
+impl Request {
+    /// # Errors
+    /// `Invalid` for a signal that does not exist.
+    pub(super) fn new(signal: Option<&str>, timeout: Option<i64>) -> Result<Self> {
+        let signal = signal.filter(|text| !text.is_empty()).map(signal::parse).transpose()?;
+        Ok(Self { signal, timeout })
+    }
+}
+
+impl Containers {
+    /// Sends the stop signal (`signal` in its place), waits, kills. `timeout` in seconds replaces
+    /// the container's; negative waits for ever.
+    ///
+    /// # Errors
+    /// `NotModified` when it does not run.
+    pub async fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
+        let container = self.shared.table.find(name)?;
+        let request = Request::new(signal, timeout)?;
+        self.run(move |shared| async move {
+            let _turn = container.operation.lock().await;
+            stop(&shared, &container, request).await?;
+            shared.publish(&container, Action::Stop, &[]);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Stops a container whose turn the caller holds.
+///
+/// # Errors
+/// `NotModified` when it does not run.
+pub(super) async fn stop(
+    shared: &Arc<Shared>,
+    container: &Arc<Container>,
+    request: Request,
+) -> Result<()> {
+    if container.status() == Status::Restarting {
+        container.change(|state| {
+            state.status =
+                machine::next(state.status, Step::RestartCancelled).unwrap_or(Status::Exited);
+            state.record.running = false;
+            state.record.ended_by_hand = true;
+        });
+        end::save_later(shared, container);
+        return Ok(());
+    }
+    let Some(live) = container.live() else {
+        return Err(Error::NotModified(format!("container {} is already stopped", container.id)));
+    };
+    container.change(|state| state.ending_by_hand = true);
+    let (number, seconds, patient) = container.read(|state| {
+        let spec = &state.record.spec;
+        let own = spec.stop_signal.as_deref().and_then(|text| signal::parse(text).ok());
+        let seconds = request.timeout.or(spec.stop_timeout);
+        (
+            request.signal.or(own).unwrap_or(signal::TERM),
+            seconds.unwrap_or(TIMEOUT),
+            seconds.is_some(),
+        )
+    });
+    let thrown_away = !patient && is_thrown_away(live.pid, number);
+    let monitor = send(shared, container, number).await?;
+    let hopeless = thrown_away && is_thrown_away(live.pid, number);
+    if !hopeless {
+        let ended = until_ended(container, number, monitor);
+        let in_time = match u64::try_from(seconds) {
+            Err(_negative) => {
+                ended.await;
+                true
+            }
+            Ok(seconds) => tokio::time::timeout(Duration::from_secs(seconds), ended).await.is_ok(),
+        };
+        if in_time {
+            return Ok(());
+        }
+    }
+    kill(shared, container).await
+}
+
+/// Kills a container whose turn the caller holds, and waits for its end.
+///
+/// # Errors
+/// When its processes cannot be thawed.
+pub(super) async fn kill(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
+    if container.live().is_none() {
+        return Ok(());
+    }
+    container.change(|state| state.ending_by_hand = true);
+    let monitor = send(shared, container, signal::KILL).await?;
+    until_ended(container, signal::KILL, monitor).await;
+    Ok(())
+}
+
+/// Sends a signal to the first process, and says so. Gives the number of the monitor told.
+///
+/// # Errors
+/// When its processes cannot be thawed.
+pub(super) async fn send(
+    shared: &Arc<Shared>,
+    container: &Arc<Container>,
+    number: i32,
+) -> Result<u64> {
+    shared.publish(container, Action::Kill, &[("signal", number.to_string())]);
+    let monitor = deliver(container, number).await;
+    // Frozen processes get no signal until they are thawed.
+    if container.status() == Status::Paused {
+        super::pause::thaw(shared, container).await?;
+    }
+    Ok(monitor)
+}
+
+/// Has its monitor send a signal. Where that was killed, the one that takes over is told.
+async fn deliver(container: &Container, number: i32) -> u64 {
+    let mut watch = container.watch();
+    loop {
+        let monitors = watch.borrow_and_update().monitors;
+        let Some(live) = container.live() else { return monitors };
+        let command = Command::Signal { exec: None, signal: number };
+        match live.control.send(&command, None) {
+            Ok(()) => return monitors,
+            Err(error) => {
+                tracing::debug!(container = container.id, error = %stdx::chain(&error), "signal");
+            }
+        }
+        let changed = watch.wait_for(|phase| !phase.alive || phase.monitors != monitors).await;
+        if changed.is_err() {
+            return monitors;
+        }
+    }
+}
+
+/// Waits for the end. A monitor that takes over in the meantime is told the signal again: the one
+/// before may have been killed with it in hand.
+async fn until_ended(container: &Container, number: i32, mut monitor: u64) {
+    let mut watch = container.watch();
+    loop {
+        let changed = watch.wait_for(|phase| !phase.alive || phase.monitors != monitor).await;
+        match changed.map(|phase| phase.alive) {
+            Ok(true) => monitor = deliver(container, number).await,
+            Ok(false) | Err(_) => return,
+        }
+    }
+}
+
+/// Whether the kernel throws this signal away: the process is first in its namespace, has no
+/// handler for it, and no thread of it blocks it.
+fn is_thrown_away(pid: u32, number: i32) -> bool {
+    if number == signal::KILL {
+        return false;
+    }
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let first = field(&status, "NSpid:").is_some_and(|ids| {
+        ids.split_whitespace().count() > 1 && ids.split_whitespace().last() == Some("1")
+    });
+    let caught = field(&status, "SigCgt:").is_none_or(|mask| signal::in_mask(mask, number));
+    if !first || caught {
+        return false;
+    }
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        fs::read_to_string(thread.path().join("status")).is_ok_and(|status| {
+            field(&status, "SigBlk:").is_some_and(|mask| !signal::in_mask(mask, number))
+        })
+    })
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{field, is_thrown_away};
+
+    #[test]
+    fn a_process_outside_of_a_namespace_gets_its_signals() {
+        assert!(!is_thrown_away(std::process::id(), 15));
+        assert!(!is_thrown_away(u32::MAX, 15));
+    }
+
+    #[test]
+    fn fields_of_status() {
+        let status = "Name:\tsh\nNSpid:\t77\t1\nSigBlk:\t0000000000000000\n";
+        assert_eq!(field(status, "NSpid:"), Some("77\t1"));
+        assert_eq!(field(status, "SigCgt:"), None);
+    }
+}

@@ -1,0 +1,262 @@
+//! Pulling.
+
+use std::fs;
+use std::path::Path;
+
+use engine::images::{ImageEvent, LayerStatus};
+use oci::Reference;
+use stdx::ErrorKind;
+use testkit::Registry;
+use testkit::image::{Layout, Settings};
+
+use super::{World, count, listen};
+
+/// An image of `layers` layers with `size` bytes of noise in each.
+pub(crate) fn layout(directory: &Path, layers: usize, size: usize) -> Layout {
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[4]
+    };
+    let roots: Vec<_> = (0..layers)
+        .map(|number| {
+            let root = directory.join(format!("root{number}"));
+            fs::create_dir_all(&root).unwrap();
+            let bytes: Vec<u8> = std::iter::repeat_with(&mut noise).take(size).collect();
+            fs::write(root.join(format!("noise{number}")), bytes).unwrap();
+            fs::write(root.join("top"), number.to_string()).unwrap();
+            root
+        })
+        .collect();
+    let roots: Vec<&Path> = roots.iter().map(std::path::PathBuf::as_path).collect();
+    let settings = Settings { command: vec!["sh".to_owned()], ..Settings::default() };
+    Layout::write(&directory.join("layout"), &roots, &settings)
+}
+
+fn pulled(events: &[ImageEvent]) -> (oci::Digest, oci::Digest, bool) {
+    match events.last() {
+        Some(ImageEvent::Pulled { digest, image, changed, .. }) => {
+            (digest.clone(), image.clone(), *changed)
+        }
+        other => panic!("no end: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_pulled_once() {
+    let world = World::new();
+    let registry = Registry::start();
+    registry.push(&layout(world.path(), 6, 50_000), "team/app:1");
+    let name = format!("{}/team/app:1", registry.address());
+
+    let (events, end) = listen(world.pull(&name)).await;
+    end.unwrap();
+    let (digest, id, changed) = pulled(&events);
+    assert!(changed);
+    assert_eq!(count(&events, LayerStatus::PullingFsLayer), 6);
+    assert_eq!(count(&events, LayerStatus::PullComplete), 6);
+    assert!(matches!(&events[0], ImageEvent::Resolving { .. }));
+
+    let image = world.images.inspect(&name).await.unwrap();
+    assert_eq!(image.id, id);
+    assert_eq!(image.tags[0].to_string(), name);
+    assert_eq!(image.digests[0].digest(), Some(&digest));
+    assert_eq!(image.config.config.cmd, ["sh"]);
+    assert!(image.size >= 300_000, "{}", image.size);
+    assert_eq!(world.read(&image, "top").unwrap(), "5");
+
+    let (events, end) = listen(world.pull(&name)).await;
+    end.unwrap();
+    assert!(!pulled(&events).2, "nothing has changed");
+    assert_eq!(count(&events, LayerStatus::AlreadyExists), 6);
+    let history = world.images.history(&name).await.unwrap();
+    assert_eq!(history.len(), 6);
+    assert!(history[0].size >= 50_000 && history[0].id.is_some());
+}
+
+#[tokio::test]
+async fn two_pulls_of_one_image_share_the_work() {
+    let world = World::new();
+    let registry = Registry::start();
+    registry.push(&layout(world.path(), 3, 100_000), "app:1");
+    let name = format!("{}/app:1", registry.address());
+    let (one, two) = (world.pull(&name), world.pull(&name));
+    let ((_, first), (events, second)) = tokio::join!(listen(one), listen(two));
+    first.unwrap();
+    second.unwrap();
+    assert!(pulled(&events).2);
+    assert_eq!(count(&events, LayerStatus::PullComplete), 3);
+}
+
+#[tokio::test]
+async fn images_share_layers() {
+    let world = World::new();
+    let registry = Registry::start();
+    let layout = layout(world.path(), 3, 100_000);
+    registry.push(&layout, "app:1");
+    registry.push(&layout, "other:1");
+    let names = ["app:1", "other:1"].map(|name| format!("{}/{name}", registry.address()));
+    let ((one, first), (two, second)) =
+        tokio::join!(listen(world.pull(&names[0])), listen(world.pull(&names[1])));
+    first.unwrap();
+    second.unwrap();
+    let complete = count(&one, LayerStatus::PullComplete) + count(&two, LayerStatus::PullComplete);
+    assert_eq!(complete, 3, "each layer was unpacked once");
+    let list = world.images.list(&engine::images::ImageFilter::default()).await.unwrap();
+    assert_eq!(list.len(), 1);
+    assert_eq!(list[0].tags.len(), 2);
+}
+
+#[tokio::test]
+async fn errors_are_the_registrys_own_words() {
+    let world = World::new();
+    let registry = Registry::start();
+    registry.push(&layout(world.path(), 1, 10), "app:1");
+    let name = format!("{}/app:nope", registry.address());
+    let (_, end) = listen(world.pull(&name)).await;
+    let error = end.unwrap_err();
+    assert_eq!(error.to_string(), format!("manifest for {name} not found: manifest unknown"));
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = world.images.inspect("nothing").await.unwrap_err();
+    assert_eq!(error.to_string(), "No such image: nothing:latest");
+}
+
+/// The file of a layer's blob in the registry's storage.
+fn blob_file(registry: &Registry, layout: &Layout, size_at_least: u64) -> std::path::PathBuf {
+    let blobs = fs::read_dir(layout.path().join("blobs/sha256")).unwrap();
+    let large = blobs
+        .map(Result::unwrap)
+        .find(|blob| blob.metadata().unwrap().len() >= size_at_least)
+        .unwrap();
+    let hex = large.file_name().into_string().unwrap();
+    registry
+        .storage()
+        .join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", hex.get(..2).unwrap()))
+}
+
+#[tokio::test]
+async fn a_spoiled_layer_is_refused_and_leaves_nothing() {
+    let world = World::new();
+    let registry = Registry::start();
+    let layout = layout(world.path(), 1, 300_000);
+    registry.push(&layout, "app:1");
+    let file = blob_file(&registry, &layout, 100_000);
+    let good = fs::read(&file).unwrap();
+    let mut bad = good.clone();
+    bad[150_000] ^= 1;
+    fs::write(&file, &bad).unwrap();
+    let name = format!("{}/app:1", registry.address());
+    let (_, end) = listen(world.pull(&name)).await;
+    let error = end.unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("filesystem layer verification failed for digest sha256:"), "{text}");
+    assert!(world.images.inspect(&name).await.is_err());
+    assert!(world.store.layers().list().unwrap().is_empty());
+
+    fs::write(&file, &good).unwrap();
+    let (_, end) = listen(world.pull(&name)).await;
+    end.unwrap();
+}
+
+#[tokio::test]
+async fn a_pull_given_up_is_resumed() {
+    let world = World::new();
+    let registry = Registry::start();
+    let layout = layout(world.path(), 1, 6_000_000);
+    registry.push(&layout, "app:1");
+    let name = format!("{}/app:1", registry.address());
+    let mut progress = world.pull(&name);
+    loop {
+        let event = progress.next().await.unwrap().unwrap();
+        if matches!(event, ImageEvent::Layer { status: LayerStatus::Downloading, .. }) {
+            break;
+        }
+    }
+    drop(progress);
+    // Another one joins at once: it waits for the first to let go of the layer.
+    let (events, end) = listen(world.pull(&name)).await;
+    end.unwrap();
+    assert!(pulled(&events).2);
+    let image = world.images.inspect(&name).await.unwrap();
+    assert_eq!(world.read(&image, "top").unwrap(), "0");
+}
+
+#[tokio::test]
+async fn what_an_earlier_daemon_left_is_gone_on_with() {
+    let world = World::new();
+    let registry = Registry::start();
+    let layout = layout(world.path(), 1, 1_000_000);
+    registry.push(&layout, "app:1");
+    let file = blob_file(&registry, &layout, 500_000);
+    let bytes = fs::read(&file).unwrap();
+    let digest = oci::Digest::of(&bytes);
+    for spoiled in [false, true] {
+        let mut writer = world.store.content().writer(&digest, Some(bytes.len() as u64)).unwrap();
+        writer.restart().unwrap();
+        let mut half = bytes[..bytes.len() / 2].to_vec();
+        half[1000] ^= u8::from(spoiled);
+        std::io::Write::write_all(&mut writer, &half).unwrap();
+        drop(writer);
+        let name = format!("{}/app:1", registry.address());
+        let (events, end) = listen(world.pull(&name)).await;
+        end.unwrap();
+        assert_eq!(count(&events, LayerStatus::PullComplete), 1);
+        let options = engine::images::RemoveOptions::default();
+        world.images.remove(&name, options, &[]).await.unwrap();
+        assert!(!world.store.content().has(&digest));
+    }
+}
+
+#[tokio::test]
+async fn closing_ends_pulls() {
+    let world = World::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("{}/app:1", silent.local_addr().unwrap());
+    let progress = world.pull(&name);
+    let accepted = tokio::task::spawn_blocking(move || silent.accept().unwrap());
+    let _under_way = accepted.await.unwrap();
+    world.images.shutdown().await;
+    let (_, end) = listen(progress).await;
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+#[tokio::test]
+async fn hello_needs_no_network() {
+    let world = World::new();
+    let (events, end) = listen(world.pull("hello")).await;
+    end.unwrap();
+    let (digest, id, changed) = pulled(&events);
+    assert!(changed);
+    let image = world.images.inspect("hello").await.unwrap();
+    assert_eq!(image.id, id);
+    assert_eq!(image.config.config.entrypoint, ["/hello"]);
+    // As process 1 it would ignore signals: it asks for an init.
+    let labels = &image.config.config.labels;
+    assert_eq!(labels.get("io.brig.init").map(String::as_str), Some("true"));
+    let lower = world.store.layers().lower(&image.diff_ids()[0]).unwrap();
+    let storage::Lower::Directory(root) = lower else { panic!("{lower:?}") };
+    let output = stdx::process::output(&mut stdx::process::command(root.join("hello"))).unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("Hello from brig!"));
+
+    let (events, end) = listen(world.pull("docker.io/library/hello:latest")).await;
+    end.unwrap();
+    assert_eq!(pulled(&events), (digest, id, false));
+}
+
+#[tokio::test]
+async fn an_image_for_another_platform_is_refused_when_asked_for_by_name() {
+    let world = World::new();
+    let registry = Registry::start();
+    registry.push(&layout(world.path(), 1, 10), "app:1");
+    let name = format!("{}/app:1", registry.address());
+    let progress = world.images.pull(engine::images::PullRequest {
+        reference: Reference::parse(&name).unwrap(),
+        platform: Some(oci::Platform::new("linux", "s390x", None)),
+        credentials: None,
+    });
+    let (_, end) = listen(progress).await;
+    let text = end.unwrap_err().to_string();
+    assert!(text.contains("does not match the specified platform (linux/s390x)"), "{text}");
+}
