@@ -1,0 +1,4 @@
+//! `brig network`: networks.
+
+pub(crate) mod inspect;
+pub(crate) mod list;

@@ -1,0 +1,179 @@
+//! `create` and `run`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use linux::process::{PidFd, SingleThreaded};
+use oci::runtime::{State, Status};
+use runtime::state::{Record, start_time};
+use runtime::{CreateRequest, Created, Rootfs, Stdio};
+
+use super::arguments::{Flag, Parsed};
+use super::bundle::Bundle;
+use super::{Call, Failure, console};
+
+const FLAGS: &[Flag] = &[
+    Flag::value("bundle", Some('b')),
+    Flag::value("console-socket", None),
+    Flag::switch("detach", Some('d')),
+    Flag::switch("keep", None),
+    Flag::value("pid-file", None),
+    Flag::switch("no-subreaper", None),
+    Flag::switch("no-pivot", None),
+    Flag::switch("no-new-keyring", None),
+    Flag::value("preserve-fds", None),
+];
+
+/// `create [flags] ID`: the process waits for `start`.
+pub(super) fn create(call: &Call, words: &[String]) -> Result<u8, Failure> {
+    let parsed = read(words)?;
+    let token = call.seal()?;
+    let mut making = Making::begin(call, &parsed, true)?;
+    let created = making.make(&token, true)?;
+    console::hand_over(created.terminal.as_ref(), parsed.value("console-socket"))
+        .and_then(|()| making.record(&created))
+        .inspect_err(|_| making.undo(Some(&created)))?;
+    Ok(0)
+}
+
+/// `run [flags] ID`: create, start, wait, delete.
+pub(super) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
+    let parsed = read(words)?;
+    let token = call.seal()?;
+    let detach = parsed.has("detach");
+    let mut making = Making::begin(call, &parsed, detach)?;
+    let relay = if detach { None } else { Some(console::Relay::prepare(&token)?) };
+    let mut created = making.make(&token, false)?;
+    let started = making
+        .record(&created)
+        .and_then(|()| {
+            console::hand_over(created.terminal.as_ref(), parsed.value("console-socket"))
+        })
+        .and_then(|()| created.start().map_err(Failure::from));
+    if let Err(failure) = started {
+        making.undo(Some(&created));
+        return Err(failure);
+    }
+    let Some(relay) = relay else { return Ok(0) };
+    let terminal = created.terminal.take().filter(|_| parsed.value("console-socket").is_none());
+    let status = relay.run(&created.process, terminal)?;
+    if !parsed.has("keep") {
+        making.undo(Some(&created));
+    }
+    Ok(u8::try_from(status.code()).unwrap_or(255))
+}
+
+fn read(words: &[String]) -> Result<Parsed, Failure> {
+    let parsed = Parsed::read(words, FLAGS)?;
+    parsed.only_id()?;
+    for flag in ["no-pivot", "no-new-keyring"] {
+        if parsed.has(flag) {
+            return Err(Failure::from(format!("--{flag} is not supported")));
+        }
+    }
+    Ok(parsed)
+}
+
+/// A container on its way.
+struct Making<'a> {
+    call: &'a Call,
+    id: &'a str,
+    pid_file: Option<&'a str>,
+    preserve: u32,
+    bundle: Bundle,
+}
+
+impl<'a> Making<'a> {
+    fn begin(call: &'a Call, parsed: &'a Parsed, detached: bool) -> Result<Self, Failure> {
+        let bundle = Bundle::read(parsed.value("bundle"))?;
+        let id = parsed.id()?;
+        let socket = parsed.value("console-socket").is_some();
+        if detached && bundle.terminal() && !socket {
+            return Err(Failure::from(
+                "cannot allocate a terminal when detaching without --console-socket".to_owned(),
+            ));
+        }
+        if socket && !(detached && bundle.terminal()) {
+            return Err(Failure::from(
+                "--console-socket needs a detached container with a terminal".to_owned(),
+            ));
+        }
+        let preserve = parsed.number("preserve-fds")?;
+        let making = Self { call, id, pid_file: parsed.value("pid-file"), preserve, bundle };
+        call.states.reserve(id)?;
+        Ok(making)
+    }
+
+    /// Makes the container; `gate` lets another command start it.
+    fn make(&mut self, token: &SingleThreaded, gate: bool) -> Result<Created, Failure> {
+        let result = self.try_make(token, gate);
+        if result.is_err() {
+            self.undo(None);
+        }
+        result
+    }
+
+    fn try_make(&mut self, token: &SingleThreaded, gate: bool) -> Result<Created, Failure> {
+        let gate = if gate {
+            Some(runtime::gate::listen_at(&self.call.states.gate(self.id))?)
+        } else {
+            None
+        };
+        let request = CreateRequest {
+            id: self.id,
+            spec: &self.bundle.spec,
+            bundle: &self.bundle.directory,
+            rootfs: Rootfs::Directory(self.bundle.rootfs()?),
+            stdio: if self.bundle.terminal() { Stdio::Terminal } else { Stdio::Inherit },
+            network_namespace: None,
+            preserve_descriptors: self.preserve,
+            gate,
+        };
+        Ok(runtime::create(token, request)?)
+    }
+
+    /// Remembers the container, and writes the pid file.
+    fn record(&self, created: &Created) -> Result<(), Failure> {
+        let pid = created.process.pid().as_raw_nonzero().get();
+        let state = State {
+            oci_version: oci::runtime::VERSION.to_owned(),
+            id: self.id.to_owned(),
+            status: Status::Created,
+            pid,
+            bundle: self.bundle.directory.display().to_string(),
+            annotations: self.bundle.spec.annotations.clone(),
+        };
+        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.call.states.save(&Record {
+            state,
+            start_time: start_time(pid).unwrap_or(0),
+            cgroup: created
+                .cgroup
+                .as_ref()
+                .map(|group| group.path().to_owned())
+                .unwrap_or_default(),
+            rootfs: self.bundle.rootfs()?.display().to_string(),
+            created: created_at.as_secs(),
+        })?;
+        write_pid_file(self.pid_file, &created.process)
+    }
+
+    /// Takes everything away again; goes on after errors, the first failure was told.
+    fn undo(&self, created: Option<&Created>) {
+        if let Some(created) = created {
+            drop(created.process.signal(9));
+            drop(created.process.wait());
+            if let Some(group) = &created.cgroup {
+                drop(group.delete());
+            }
+        }
+        drop(self.call.states.remove(self.id));
+    }
+}
+
+/// The number only, no line end, as runc has it.
+pub(super) fn write_pid_file(path: Option<&str>, process: &PidFd) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let text = process.pid().as_raw_nonzero().to_string();
+    stdx::fs::write_atomic(path.as_ref(), text.as_bytes(), stdx::fs::Durability::Volatile)
+        .map_err(|error| Failure::from(format!("write pid file {path}: {error}")))
+}

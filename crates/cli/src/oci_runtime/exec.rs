@@ -1,0 +1,194 @@
+//! `exec`.
+
+use linux::cgroup::{Group, Layout};
+use oci::runtime::{Capabilities, Process, Status, User};
+use runtime::state::process_of;
+use runtime::{ExecRequest, Stdio};
+
+use super::arguments::{Flag, Parsed};
+use super::bundle::Bundle;
+use super::create::write_pid_file;
+use super::{Call, Failure, console};
+
+const FLAGS: &[Flag] = &[
+    Flag::value("console-socket", None),
+    Flag::value("cwd", None),
+    Flag::value("env", Some('e')),
+    Flag::switch("tty", Some('t')),
+    Flag::value("user", Some('u')),
+    Flag::value("additional-gids", Some('g')),
+    Flag::value("process", Some('p')),
+    Flag::switch("detach", Some('d')),
+    Flag::value("pid-file", None),
+    Flag::value("process-label", None),
+    Flag::value("apparmor", None),
+    Flag::switch("no-new-privs", None),
+    Flag::value("cap", Some('c')),
+    Flag::value("preserve-fds", None),
+    Flag::value("cgroup", None),
+    Flag::switch("ignore-paused", None),
+    Flag::switch("no-subreaper", None),
+];
+
+/// `exec [flags] ID COMMAND…` or `exec -p process.json ID`. A failure before the program runs is
+/// 255, as runc has it.
+pub(super) fn exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
+    try_exec(call, words).map_err(|failure| Failure {
+        message: format!("exec failed: {}", failure.message),
+        exit_code: 255,
+    })
+}
+
+fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
+    let parsed = Parsed::read(words, FLAGS)?;
+    let id = parsed.id()?;
+    let token = call.seal()?;
+    let record = call.states.load(id)?;
+    match call.states.status(&record) {
+        Status::Stopped => return Err("cannot exec in a stopped container".to_owned().into()),
+        Status::Paused if !parsed.has("ignore-paused") => {
+            return Err("cannot exec in a paused container (use --ignore-paused)"
+                .to_owned()
+                .into());
+        }
+        _ => {}
+    }
+    let target = process_of(&record).ok_or("cannot exec in a stopped container".to_owned())?;
+    let bundle = Bundle::read(Some(&record.state.bundle))?;
+    let process = process(&parsed, bundle.spec.process.unwrap_or_default())?;
+    let seccomp = bundle.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let group = Group::open(Layout::detect()?, &group_path(&parsed, &record.cgroup)?)?;
+    let detach = parsed.has("detach");
+    let socket = parsed.value("console-socket");
+    if detach && process.terminal && socket.is_none() {
+        return Err("cannot allocate a terminal when detaching without --console-socket"
+            .to_owned()
+            .into());
+    }
+    let relay = if detach { None } else { Some(console::Relay::prepare(&token)?) };
+    let request = ExecRequest {
+        target: &target,
+        process: &process,
+        seccomp,
+        stdio: if process.terminal { Stdio::Terminal } else { Stdio::Inherit },
+        cgroup: Some(&group),
+        preserve_descriptors: parsed.number("preserve-fds")?,
+    };
+    let mut created = runtime::exec(&token, request)?;
+    let started = write_pid_file(parsed.value("pid-file"), &created.process)
+        .and_then(|()| console::hand_over(created.terminal.as_ref(), socket))
+        .and_then(|()| created.start().map_err(Failure::from));
+    if let Err(failure) = started {
+        drop(created.process.signal(9));
+        drop(created.process.wait());
+        return Err(failure);
+    }
+    let Some(relay) = relay else { return Ok(0) };
+    let terminal = created.terminal.take().filter(|_| socket.is_none());
+    let status = relay.run(&created.process, terminal)?;
+    Ok(u8::try_from(status.code()).unwrap_or(255))
+}
+
+/// A group below the container's own; never one above it.
+fn group_path(parsed: &Parsed, container: &str) -> Result<String, Failure> {
+    let Some(wanted) = parsed.value("cgroup") else { return Ok(container.to_owned()) };
+    let parts: Vec<&str> = wanted.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.iter().any(|part| matches!(*part, "." | "..") || part.contains(':')) {
+        return Err(format!("--cgroup {wanted:?} is not a group below the container's").into());
+    }
+    Ok(parts.iter().fold(container.to_owned(), |path, part| format!("{path}/{part}")))
+}
+
+/// The process to run: from its file, or the container's own with what the flags change.
+fn process(parsed: &Parsed, container: Process) -> Result<Process, Failure> {
+    let command = parsed.rest.get(1..).unwrap_or_default();
+    if let Some(path) = parsed.value("process") {
+        let text = std::fs::read(path).map_err(|error| format!("read {path}: {error}"))?;
+        let process = serde_json::from_slice(&text);
+        return Ok(process.map_err(|error| format!("parse {path}: {error}"))?);
+    }
+    if command.is_empty() {
+        return Err("process args cannot be empty".to_owned().into());
+    }
+    let mut process = container;
+    process.args = command.to_vec();
+    process.terminal = parsed.has("tty");
+    process.console_size = None;
+    process.env.extend(parsed.values("env").map(str::to_owned));
+    if let Some(directory) = parsed.value("cwd") {
+        directory.clone_into(&mut process.cwd);
+    }
+    if let Some(user) = parsed.value("user") {
+        process.user = User { umask: process.user.umask, ..user_of(user)? };
+    }
+    for group in parsed.values("additional-gids") {
+        process.user.additional_gids.push(number(group)?);
+    }
+    if parsed.has("no-new-privs") {
+        process.no_new_privileges = true;
+    }
+    process.apparmor_profile =
+        parsed.value("apparmor").map(str::to_owned).or(process.apparmor_profile);
+    process.selinux_label =
+        parsed.value("process-label").map(str::to_owned).or(process.selinux_label);
+    add_capabilities(&mut process, parsed);
+    Ok(process)
+}
+
+fn add_capabilities(process: &mut Process, parsed: &Parsed) {
+    let mut names = parsed.values("cap").peekable();
+    if names.peek().is_none() {
+        return;
+    }
+    let sets = process.capabilities.get_or_insert_with(Capabilities::default);
+    for name in names {
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+            set.push(name.to_owned());
+        }
+    }
+}
+
+/// `UID[:GID]`, numbers only: what is not one is an error, never user 0 (CVE-2026-30892).
+fn user_of(text: &str) -> Result<User, Failure> {
+    let (uid, gid) = match text.split_once(':') {
+        Some((uid, gid)) => (number(uid)?, number(gid)?),
+        None => (number(text)?, 0),
+    };
+    Ok(User { uid, gid, ..User::default() })
+}
+
+fn number(text: &str) -> Result<u32, Failure> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(id) if digits && id != u32::MAX => Ok(id),
+        _ => Err(format!("{text:?} is not a user or group id").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{group_path, user_of};
+    use crate::oci_runtime::arguments::{Flag, Parsed};
+
+    #[test]
+    fn users_are_numbers() {
+        let user = user_of("1000:50").ok().unwrap();
+        assert_eq!((user.uid, user.gid), (1000, 50));
+        for text in ["", "root", "1000x", "1000:", ":5", "+1", "-1", "4294967295", "4294967296"] {
+            assert!(user_of(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_stay_below() {
+        let of = |value: &str| {
+            let words = ["--cgroup".to_owned(), value.to_owned()];
+            let parsed = Parsed::read(&words, &[Flag::value("cgroup", None)]).unwrap();
+            group_path(&parsed, "/brig/x").ok()
+        };
+        assert_eq!(of("a/b").as_deref(), Some("/brig/x/a/b"));
+        assert_eq!(of("/").as_deref(), Some("/brig/x"));
+        assert_eq!(of("../y"), None);
+        assert_eq!(of("memory:a"), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! Processes killed at bad moments: containers go on, state is found again, nothing leaks.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use testkit::process::{eventually, free_port};
+use testkit::{Brig, snapshot::Host};
+
+use crate::BRIG;
+use crate::hello::get;
+
+pub(crate) fn kill(id: u32) {
+    kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), Signal::KILL).unwrap();
+}
+
+/// Waits for the end of a process with all its threads (the first may be a zombie before the
+/// others have closed the sockets).
+pub(crate) fn gone(id: u32) {
+    let pid = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let mut waiting = [PollFd::new(&process, PollFlags::IN)];
+    assert_eq!(poll(&mut waiting, Some(&limit)).unwrap(), 1, "process {id} is still there");
+}
+
+#[test]
+fn containers_outlive_a_killed_daemon() {
+    let brig = Brig::new(BRIG);
+    let port = free_port();
+    let publish = format!("{port}:8080");
+    let id = brig.ok(&["run", "-d", "--name", "page", "-p", &publish, "hello", "serve"]);
+    drop(get("127.0.0.1", port));
+    let before = brig.ok(&["inspect", "-f", "{{.State.Pid}}", "page"]);
+
+    let daemon = brig.daemon_id().unwrap();
+    kill(daemon);
+    gone(daemon);
+    assert!(get("127.0.0.1", port).contains("200"), "the port works without the daemon");
+
+    assert_eq!(brig.ok(&["ps", "-q", "--no-trunc"]), id, "a new daemon finds it");
+    assert_eq!(brig.ok(&["inspect", "-f", "{{.State.Pid}}", "page"]), before);
+    assert!(get("127.0.0.1", port).contains("200"));
+    assert_eq!(brig.ok(&["rm", "-f", "page"]), "page");
+}
+
+#[test]
+fn an_exit_while_no_daemon_runs_is_not_lost() {
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    let script = "echo before; while ! test -e /stop/now; do sleep 0.05; done; echo after; exit 6";
+    let stop = tempfile::tempdir().unwrap();
+    let bind = format!("{}:/stop", stop.path().display());
+    let id = brig.ok(&["run", "-d", "-v", &bind, "busybox", "sh", "-c", script]);
+    let pid: u32 = brig.ok(&["inspect", "-f", "{{.State.Pid}}", &id]).parse().unwrap();
+    drop(brig.ok(&["system", "shutdown"]));
+    fs::write(stop.path().join("now"), "").unwrap();
+    gone(pid);
+    assert_eq!(brig.ok(&["wait", &id]), "6");
+    assert_eq!(brig.ok(&["logs", &id]), "before\nafter");
+}
+
+#[test]
+fn a_killed_monitor_is_noticed() {
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    let id = brig.ok(&["run", "-d", "busybox", "sh", "-c", "while echo tick; do sleep 0.1; done"]);
+    let pid: u32 = brig.ok(&["inspect", "-f", "{{.State.Pid}}", &id]).parse().unwrap();
+    let monitor = parent_of(pid);
+    kill(monitor);
+    gone(monitor);
+    // Either it goes on under the daemon's eyes or it was ended and said so; never lost.
+    let status = eventually("the engine has decided", Duration::from_secs(10), || {
+        let status = brig.ok(&["inspect", "-f", "{{.State.Status}}", &id]);
+        ["running", "exited", "dead"].contains(&status.as_str()).then_some(status)
+    });
+    if status == "running" {
+        drop(brig.ok(&["stop", "-t", "0", &id]));
+    }
+    gone(pid);
+    drop(brig.ok(&["rm", "-f", &id]));
+    assert_eq!(brig.ok(&["ps", "-aq"]), "");
+}
+
+fn parent_of(id: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Waits for a daemon. One that was killed while it executed another launcher leaves its socket
+/// open for a moment: a command that comes then is told that its connection broke off.
+fn answers(brig: &Brig) {
+    eventually("a daemon answers", Duration::from_secs(10), || {
+        brig.output(&["version"]).status.success().then_some(())
+    });
+}
+
+#[test]
+fn all_of_brig_killed_and_started_again() {
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    let before = Host::look();
+    drop(brig.ok(&["run", "-d", "--name", "kept", "busybox", "sleep", "600"]));
+    drop(brig.ok(&["run", "-d", "--rm", "--name", "passing", "busybox", "sleep", "600"]));
+    let pid: u32 = brig.ok(&["inspect", "-f", "{{.State.Pid}}", "kept"]).parse().unwrap();
+    let (daemon, monitor) = (brig.daemon_id().unwrap(), parent_of(pid));
+    let launcher = parent_of(monitor);
+    for id in [launcher, daemon, monitor] {
+        kill(id);
+    }
+    gone(daemon);
+    answers(&brig);
+    let names = brig.ok(&["ps", "-a", "--format", "{{.Names}}"]);
+    assert!(names.contains("kept"), "{names}");
+    for name in names.lines() {
+        drop(brig.ok(&["rm", "-f", name]));
+    }
+    gone(pid);
+    eventually("nothing is left", Duration::from_secs(20), || {
+        let added = Host::look().added_since(&before, mine_to_ignore);
+        added.is_empty().then_some(())
+    });
+}
+
+/// What other tests, which run at the same time, may make; and this brig's own daemon, which is new.
+fn mine_to_ignore(line: &str) -> bool {
+    line.starts_with("process")
+        || line.starts_with("nft")
+        || line.starts_with("link")
+        || line.contains("/tmp/") && !line.contains("containers")
+        || line.starts_with("cgroup")
+}
+
+#[test]
+fn another_launcher_takes_the_place_of_a_killed_one() {
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    let run = ["run", "-d", "--restart", "always", "busybox", "sleep", "600"];
+    let old = brig.ok(&run);
+    let pid = |id: &str| brig.ok(&["inspect", "-f", "{{.State.Pid}}", id]).parse().unwrap();
+    let (daemon, first): (_, u32) = (brig.daemon_id().unwrap(), pid(&old));
+    let launcher = parent_of(parent_of(first));
+    kill(launcher);
+    gone(launcher);
+    let new = brig.ok(&run);
+    assert_eq!(brig.daemon_id(), Some(daemon), "the daemon is the same");
+    assert_eq!(pid(&old), first, "what ran goes on");
+    assert_eq!(brig.ok(&["exec", &old, "echo", "here"]), "here");
+    let second = parent_of(parent_of(pid(&new)));
+    assert_ne!(second, launcher);
+
+    // A monitor of the new launcher is replaced; one of the dead launcher's is not, and told.
+    let monitor = parent_of(pid(&new));
+    kill(monitor);
+    gone(monitor);
+    eventually("another monitor serves", Duration::from_secs(10), || {
+        brig.output(&["exec", &new, "true"]).status.success().then_some(())
+    });
+    let error = brig.ok(&["inspect", "-f", "{{.State.Error}}", &new]);
+    assert_eq!(error, "");
+    kill(parent_of(first));
+    gone(first);
+    let again: u32 = eventually("its policy has started it again", Duration::from_secs(10), || {
+        Some(pid(&old)).filter(|pid: &u32| *pid != 0 && *pid != first)
+    });
+    assert_eq!(parent_of(parent_of(again)), second);
+
+    // The new one starts a killed daemon again, as the first would have.
+    kill(daemon);
+    gone(daemon);
+    eventually("another daemon", Duration::from_secs(10), || {
+        brig.daemon_id().filter(|id| *id != daemon && brig.socket().exists())
+    });
+    assert_eq!(pid(&old), again);
+    drop(brig.ok(&["rm", "-f", &old, &new]));
+}
+
+#[test]
+fn a_container_ended_without_a_witness_says_so() {
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    let id = brig.ok(&["run", "-d", "busybox", "sleep", "600"]);
+    let pid: u32 = brig.ok(&["inspect", "-f", "{{.State.Pid}}", &id]).parse().unwrap();
+    let (daemon, monitor) = (brig.daemon_id().unwrap(), parent_of(pid));
+    for victim in [parent_of(monitor), daemon, monitor] {
+        kill(victim);
+        gone(victim);
+    }
+    answers(&brig);
+    let state = brig.ok(&["inspect", "-f", "{{.State.ExitCode}} {{.State.Error}}", &id]);
+    assert!(state.starts_with("137 its monitor was killed"), "{state}");
+    gone(pid);
+    let events = brig.ok(&["events", "--since", "0", "--until", "0s", "--filter", "event=die"]);
+    assert!(events.contains(&id), "{events}");
+}
+
+#[test]
+fn two_daemons_on_one_root() {
+    let brig = Brig::new(BRIG);
+    drop(brig.ok(&["version"]));
+    let daemon = brig.daemon_id().unwrap();
+    let text = brig.fails(1, &["daemon"]);
+    assert!(text.contains(&daemon.to_string()), "says who has it: {text}");
+    assert_eq!(brig.daemon_id(), Some(daemon));
+}
+
+#[test]
+fn a_truncated_config_is_told() {
+    let brig = Brig::new(BRIG);
+    fs::write(brig.config_path(), "[registries.\"docker.io\"\n").unwrap();
+    let text = brig.fails(1, &["version"]);
+    assert!(text.contains("config.toml"), "{text}");
+}

@@ -1,0 +1,26 @@
+//! End to end: the built binary on the real kernel, driven by itself, the stock docker CLI,
+//! docker-py and a real registry. Every test has a root of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests fail by panicking, also in functions that they share"
+)]
+
+mod crashes;
+mod daemon;
+mod damage;
+mod docker_cli;
+mod docker_py;
+mod faults;
+mod hello;
+mod init;
+mod leaks;
+mod messages;
+mod same_output;
+mod scenario;
+mod streams;
+mod vm;
+
+/// The program under test.
+const BRIG: &str = env!("CARGO_BIN_EXE_brig");
