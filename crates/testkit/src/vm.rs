@@ -1,0 +1,318 @@
+//! A virtual machine with Debian's cloud kernel: cgroup v2, a fresh boot, a power cut.
+//!
+//! The machine boots in a few seconds under emulation: an initramfs of busybox, the kernel's modules
+//! that containers need, the test's files and its script. What the script prints is read from the
+//! serial console. A disk, where one is given, survives the machine.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
+
+use crate::image::busybox_root;
+
+/// The Debian package that depends on the newest kernel of the series brig supports.
+const KERNEL: &str = "linux-image-6.12-cloud-amd64";
+
+/// Modules that containers and the disk need; their dependencies are found.
+const MODULES: &[&str] = &[
+    "overlay",
+    "veth",
+    "bridge",
+    "br_netfilter",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
+    "nft_ct",
+    "nft_fib_inet",
+    "nft_reject_inet",
+    "nft_limit",
+    "nft_redir",
+    "virtio_blk",
+    "virtio_pci",
+    "ext4",
+    "xt_conntrack",
+    "tun",
+    "virtio_rng",
+];
+
+/// Printed by the script's wrapper when it ends; the exit status follows.
+const END: &str = "the script ended with ";
+
+/// A kernel with its modules, unpacked once and kept in the cache.
+#[derive(Debug)]
+pub struct Kernel {
+    directory: PathBuf,
+    release: String,
+}
+
+impl Kernel {
+    /// Fetches and unpacks Debian's kernel if it is not in the cache.
+    #[must_use]
+    pub fn prepare() -> Self {
+        let cache = crate::cache_directory();
+        let lock = File::create(cache.join("kernel.lock")).unwrap();
+        lock.lock().unwrap();
+        let directory = cache.join("kernel");
+        if !directory.join(".complete").exists() {
+            drop(fs::remove_dir_all(&directory));
+            fs::create_dir_all(&directory).unwrap();
+            fetch(&directory);
+            fs::write(directory.join(".complete"), "").unwrap();
+        }
+        let modules = directory.join("root/lib/modules");
+        let release = fs::read_dir(modules).unwrap().next().unwrap().unwrap().file_name();
+        Self { directory, release: release.into_string().unwrap() }
+    }
+
+    fn image(&self) -> PathBuf {
+        self.directory.join("root/boot").join(format!("vmlinuz-{}", self.release))
+    }
+
+    /// The modules to load, in order, each as a path below the unpacked package.
+    fn modules(&self) -> Vec<PathBuf> {
+        let root = self.directory.join("root");
+        let mut ordered = Vec::new();
+        for module in MODULES {
+            let Ok(output) = stdx::process::output(
+                stdx::process::command("modprobe")
+                    .args(["--show-depends", "--set-version", &self.release, "--dirname"])
+                    .arg(&root)
+                    .arg(module),
+            ) else {
+                continue; // built into the kernel, or not in this series
+            };
+            for line in String::from_utf8(output.stdout).unwrap().lines() {
+                if let Some(path) = line.strip_prefix("insmod ") {
+                    let path = PathBuf::from(path.trim());
+                    if !ordered.contains(&path) {
+                        ordered.push(path);
+                    }
+                }
+            }
+        }
+        ordered
+    }
+}
+
+fn fetch(directory: &Path) {
+    let depends =
+        stdx::process::output(stdx::process::command("apt-cache").args(["depends", KERNEL]))
+            .unwrap();
+    let depends = String::from_utf8(depends.stdout).unwrap();
+    let package = depends
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Depends: "))
+        .unwrap_or_else(|| panic!("{KERNEL} depends on no kernel: run apt-get update"));
+    stdx::process::output(
+        stdx::process::command("apt-get").current_dir(directory).args(["-qq", "download", package]),
+    )
+    .unwrap();
+    let archive = fs::read_dir(directory)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .unwrap();
+    let root = directory.join("root");
+    stdx::process::output(stdx::process::command("dpkg").arg("-x").args([&archive, &root]))
+        .unwrap();
+    fs::remove_file(archive).unwrap();
+    let release = fs::read_dir(root.join("lib/modules")).unwrap().next().unwrap().unwrap();
+    stdx::process::output(
+        stdx::process::command("depmod").arg("-b").arg(&root).arg(release.file_name()),
+    )
+    .unwrap();
+}
+
+/// What a machine boots: files put into its root, and the script it runs.
+#[derive(Debug, Default)]
+pub struct Boot<'a> {
+    /// Files of the host and where they go.
+    pub files: Vec<(&'a Path, &'a str)>,
+    /// Run by busybox's shell with `set -e`; cgroup v2 is mounted, the disk is at `/disk`.
+    pub script: &'a str,
+    /// A disk image with an ext4 file system.
+    pub disk: Option<&'a Path>,
+}
+
+/// A running machine, ended on drop as by a power cut.
+#[derive(Debug)]
+pub struct Machine {
+    qemu: Child,
+    console: BufReader<ChildStdout>,
+    seen: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Machine {
+    /// Starts the machine.
+    #[must_use]
+    pub fn boot(kernel: &Kernel, boot: &Boot<'_>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let initramfs = initramfs(kernel, boot, directory.path());
+        let mut command = stdx::process::command("qemu-system-x86_64");
+        command
+            .args(["-accel", "tcg", "-cpu", "max", "-m", "1536", "-smp", "2"])
+            .args(["-nographic", "-no-reboot", "-nic", "none", "-device", "virtio-rng-pci"])
+            .args(["-append", "console=ttyS0 quiet panic=-1"])
+            .arg("-kernel")
+            .arg(kernel.image())
+            .arg("-initrd")
+            .arg(initramfs);
+        if let Some(disk) = boot.disk {
+            // Writes reach the host's page cache only when the guest flushes, as with a real disk's cache.
+            command
+                .arg("-drive")
+                .arg(format!("file={},if=virtio,format=raw,cache=writeback", disk.display()));
+        }
+        let mut qemu = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let console = BufReader::new(qemu.stdout.take().unwrap());
+        Self { qemu, console, seen: String::new(), _directory: directory }
+    }
+
+    /// Reads the console up to a line that contains the text; everything printed so far.
+    ///
+    /// The machine's own watchdog ends it after five minutes, so this ends too.
+    pub fn wait_for(&mut self, text: &str) -> &str {
+        loop {
+            let mut line = Vec::new();
+            if self.console.read_until(b'\n', &mut line).unwrap() == 0 {
+                panic!("the machine ended without saying {text:?}:\n{}", self.seen);
+            }
+            let line = String::from_utf8_lossy(&line).replace('\r', "");
+            self.seen.push_str(&line);
+            if line.contains(text) {
+                return &self.seen;
+            }
+        }
+    }
+
+    /// Reads until the script ends, which it must do well; everything printed.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        let seen = self.wait_for(END).to_owned();
+        assert!(seen.contains(&format!("{END}0")), "{seen}");
+        seen
+    }
+
+    /// Cuts the power: nothing more reaches the disk.
+    pub fn cut_power(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        drop(self.qemu.kill());
+        drop(self.qemu.wait());
+        drop(self.console.read_to_end(&mut Vec::new()));
+    }
+}
+
+fn initramfs(kernel: &Kernel, boot: &Boot<'_>, directory: &Path) -> PathBuf {
+    let root = directory.join("root");
+    busybox_root(&root);
+    let mut load = String::new();
+    for (number, module) in kernel.modules().iter().enumerate() {
+        let name = format!("{number}.ko");
+        unpack_module(module, &root.join(&name));
+        load += &format!("insmod /{name} 2>/dev/null\n");
+    }
+    for (source, target) in &boot.files {
+        let target = root.join(target.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        copy_without_symbols(source, &target);
+    }
+    fs::write(root.join("script"), format!("set -e\n{}", boot.script)).unwrap();
+    executable(&root.join("init"), MOVE_TO_TMPFS);
+    executable(&root.join("init2"), &init_script(&load, boot.disk.is_some()));
+    let archive = directory.join("initramfs");
+    let list = stdx::process::command("sh")
+        .current_dir(&root)
+        .args(["-c", "find . | cpio --quiet -o -H newc"])
+        .output()
+        .unwrap();
+    File::create(&archive).unwrap().write_all(&list.stdout).unwrap();
+    archive
+}
+
+/// An initramfs cannot be pivoted away from (`pivot_root(2)`), so a tmpfs becomes the root first.
+const MOVE_TO_TMPFS: &str = "#!/bin/sh\n\
+    export PATH=/bin\n\
+    mkdir /new; mount -t tmpfs -o size=90% root /new\n\
+    for entry in /*; do test $entry = /new || cp -a $entry /new/; done\n\
+    exec switch_root /new /init2\n";
+
+fn init_script(load: &str, disk: bool) -> String {
+    let mount_disk = if disk { "mkdir /disk; mount -t ext4 /dev/vda /disk\n" } else { "" };
+    format!(
+        "#!/bin/sh\n\
+         export PATH=/bin HOME=/root\n\
+         mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n\
+         mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t tmpfs shm /dev/shm\n\
+         mount -t tmpfs tmp /tmp; mkdir -p /run /var/lib; mount -t tmpfs run /run\n\
+         mount -t cgroup2 cgroup2 /sys/fs/cgroup\n\
+         (sleep 300; echo 'the watchdog ends the machine'; poweroff -f) &\n\
+         {load}\
+         ip link set lo up\n\
+         {mount_disk}\
+         sh /script 2>&1\n\
+         echo \"{END}$?\"\n\
+         poweroff -f\n"
+    )
+}
+
+/// A debug build is ten times its stripped size, and the emulated machine copies it twice.
+fn copy_without_symbols(source: &Path, target: &Path) {
+    let mut strip = stdx::process::command("strip");
+    if stdx::process::output(strip.arg("-o").arg(target).arg(source)).is_err() {
+        fs::copy(source, target).unwrap();
+    }
+}
+
+fn unpack_module(module: &Path, target: &Path) {
+    if module.extension().is_some_and(|extension| extension == "xz") {
+        let output =
+            stdx::process::output(stdx::process::command("xz").arg("-dc").arg(module)).unwrap();
+        fs::write(target, output.stdout).unwrap();
+    } else {
+        fs::copy(module, target).unwrap();
+    }
+}
+
+fn executable(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// A disk image with an empty ext4 file system, sparse.
+pub fn make_disk(path: &Path, megabytes: u64) {
+    File::create(path).unwrap().set_len(megabytes << 20).unwrap();
+    stdx::process::output(stdx::process::command("mkfs.ext4").args(["-q", "-F"]).arg(path))
+        .unwrap();
+}
+
+/// How long a whole boot and script may take; the machine ends itself after that.
+pub const LIMIT: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::{Boot, Kernel, Machine};
+
+    #[test]
+    fn a_machine_boots_with_cgroup_v2() {
+        let kernel = Kernel::prepare();
+        let script = "cat /sys/fs/cgroup/cgroup.controllers; uname -r";
+        let boot = Boot { script, ..Boot::default() };
+        let console = Machine::boot(&kernel, &boot).finish();
+        assert!(console.contains("memory"), "{console}");
+    }
+}
