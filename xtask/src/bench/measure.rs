@@ -1,0 +1,82 @@
+//! Wall time of commands, interleaved.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// A named command that can be made afresh for every run; the number tells runs apart.
+pub(super) struct Subject<'a> {
+    pub(super) name: &'static str,
+    pub(super) command: Box<dyn Fn(usize) -> Command + 'a>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(name: &'static str, command: impl Fn(usize) -> Command + 'a) -> Self {
+        Self { name, command: Box::new(command) }
+    }
+}
+
+/// Median wall milliseconds of each subject over `runs` rounds, all subjects once a round, after
+/// three rounds that do not count. A subject that fails at once has no figure.
+pub(super) fn interleaved(subjects: &[Subject<'_>], runs: usize) -> Result<Vec<Option<f64>>> {
+    const WARM_UP: usize = 3;
+    let mut times: Vec<Option<Vec<Duration>>> = subjects.iter().map(|_| Some(Vec::new())).collect();
+    for round in 0..WARM_UP + runs {
+        for (subject, times) in subjects.iter().zip(&mut times) {
+            let Some(list) = times else { continue };
+            match (time(&mut (subject.command)(round))?, round) {
+                (Some(elapsed), WARM_UP..) => list.push(elapsed),
+                (Some(_), _) => {}
+                (None, 0) => *times = None,
+                (None, _) => return Err(format!("{}: run {round} failed", subject.name).into()),
+            }
+        }
+    }
+    Ok(times.into_iter().map(|times| times.map(|mut list| median(&mut list))).collect())
+}
+
+/// Wall time of one run, or `None` if it failed.
+pub(super) fn time(command: &mut Command) -> Result<Option<Duration>> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let status = command.status()?;
+    let elapsed = start.elapsed();
+    Ok(status.success().then_some(elapsed))
+}
+
+/// The median in milliseconds.
+pub(super) fn median(times: &mut [Duration]) -> f64 {
+    times.sort_unstable();
+    times.get(times.len() / 2).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+}
+
+/// Runs `count` numbered commands, `width` at a time; wall seconds of all together.
+pub(super) fn at_once(
+    count: usize,
+    width: usize,
+    command: &(impl Fn(usize) -> Command + Sync),
+) -> Result<f64> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let failed = std::sync::atomic::AtomicUsize::new(0);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..width {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    if !matches!(time(&mut command(number)), Ok(Some(_))) {
+                        failed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    match failed.into_inner() {
+        0 => Ok(start.elapsed().as_secs_f64()),
+        failed => Err(format!("{failed} of {count} failed").into()),
+    }
+}

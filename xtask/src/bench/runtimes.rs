@@ -1,0 +1,97 @@
+//! The OCI command line: one short process from a bundle.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::measure::{Subject, interleaved};
+use super::table::{Bound, Row, Table};
+use super::world::World;
+use crate::Result;
+
+const RUNS: usize = 40;
+
+pub(super) fn rows(world: &World, table: &mut Table) -> Result<()> {
+    let plain = "runtime run of true, all namespaces and cgroups";
+    let filtered = "runtime run of true, Docker's seccomp profile";
+    if table.wants(plain) {
+        let bundle = bundle(world, "plain", None)?;
+        let bounds = [Bound::Ratio("runc", 0.25), Bound::Ratio("crun", 0.7)];
+        row(world, table, plain, &bundle, (&bounds, 2.0))?;
+    }
+    if table.wants(filtered) {
+        let bundle = bundle(world, "seccomp", Some(docker_profile(world)?))?;
+        let bounds = [Bound::Ratio("runc", 0.10), Bound::Ratio("crun", 0.6)];
+        row(world, table, filtered, &bundle, (&bounds, 2.2))?;
+    }
+    Ok(())
+}
+
+fn row(
+    world: &World,
+    table: &mut Table,
+    name: &'static str,
+    bundle: &Path,
+    (bounds, aim): (&[Bound], f64),
+) -> Result<()> {
+    let peer = |program: &'static str| {
+        move |round: usize| runtime(stdx::process::command(program), program, bundle, round)
+    };
+    let brig = |round: usize| {
+        let mut command = stdx::process::command(world.brig.program());
+        command.arg("runtime");
+        runtime(command, "brig", bundle, round)
+    };
+    let subjects = [
+        Subject::new("brig", brig),
+        Subject::new("runc", peer("runc")),
+        Subject::new("crun", peer("crun")),
+    ];
+    let figures = interleaved(&subjects, RUNS)?;
+    table.add(&Row {
+        name,
+        unit: "ms",
+        ours: figures[0].ok_or("brig runtime run failed")?,
+        peers: vec![("runc", figures[1]), ("crun", figures[2])],
+        bounds: bounds.to_vec(),
+        aim: Some(aim),
+    });
+    Ok(())
+}
+
+fn runtime(mut command: Command, program: &str, bundle: &Path, round: usize) -> Command {
+    command.arg("--root").arg(bundle.join(format!("state-{program}")));
+    command.args(["run", "-b"]).arg(bundle).arg(format!("bench-{program}-{round}"));
+    command
+}
+
+/// A bundle as `runc spec` makes it, with busybox as its root, no terminal, an absolute cgroup.
+fn bundle(world: &World, name: &str, seccomp: Option<Value>) -> Result<PathBuf> {
+    let bundle = world.directory.path().join(name);
+    fs::create_dir_all(bundle.join("rootfs"))?;
+    testkit::image::busybox_root(&bundle.join("rootfs"));
+    stdx::process::output(stdx::process::command("runc").args(["spec", "-b"]).arg(&bundle))?;
+    let path = bundle.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    config["process"]["terminal"] = json!(false);
+    config["process"]["args"] = json!(["/bin/true"]);
+    config["process"]["rlimits"] = json!([]);
+    config["linux"]["cgroupsPath"] = json!(format!("/brig-bench-{name}"));
+    if let Some(seccomp) = seccomp {
+        config["linux"]["seccomp"] = seccomp;
+    }
+    fs::write(path, serde_json::to_vec(&config)?)?;
+    Ok(bundle)
+}
+
+/// The filter that dockerd itself writes for a default container.
+fn docker_profile(world: &World) -> Result<Value> {
+    let run = stdx::process::output(&mut world.docker(&["run", "-d", "busybox", "sleep", "600"]))?;
+    let id = String::from_utf8(run.stdout)?.trim().to_owned();
+    let bundle = world.directory.path().join("cs/io.containerd.runtime.v2.task/moby").join(&id);
+    let config: Value = serde_json::from_slice(&fs::read(bundle.join("config.json"))?)?;
+    stdx::process::output(&mut world.docker(&["rm", "-f", &id]))?;
+    Ok(config["linux"]["seccomp"].clone())
+}
