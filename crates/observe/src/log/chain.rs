@@ -2,15 +2,21 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use linux::event::{Epoll, Interest};
+use linux::inotify::{Inotify, Watch};
 
 use super::files;
 use super::index::{self, Index};
+use crate::Error;
 
-/// How often a reader looks again when names change while it looks. A rotation takes a fraction of
-/// a millisecond; one that was cut short for good is made good by the next writer.
-const TRIES: usize = 1000;
+/// How long a reader waits for a rotation to end. One takes a fraction of a millisecond unless its
+/// writer is held up; one that was cut short for good is made good by the next writer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One open file of a log.
 #[derive(Debug)]
@@ -35,19 +41,43 @@ impl Part {
     }
 }
 
-/// Opens all files, the oldest first; none when there is no log.
-pub(super) fn open(path: &Path) -> io::Result<Vec<Part>> {
-    let current = files::index(path, 0);
-    for attempt in 0.. {
-        let before = index::read_generation(&current);
-        let parts = open_once(path)?;
-        let is_settled = before.is_some() && before == index::read_generation(&current);
-        if is_settled || attempt == TRIES || parts.is_empty() {
+/// Opens all files, the oldest first; none when there is no log. Waits while a rotation renames
+/// them.
+pub(super) fn open(path: &Path) -> Result<Vec<Part>, Error> {
+    let fail = |source| Error::file("read the log", path, source);
+    if let Some(parts) = open_settled(path).map_err(fail)? {
+        return Ok(parts);
+    }
+    let inotify = Inotify::new()?;
+    inotify.add(files::directory(path), Watch::CREATE | Watch::MOVED_TO)?;
+    let epoll = Epoll::new()?;
+    epoll.add(inotify.as_fd(), 0, Interest::IN)?;
+    let start = Instant::now();
+    loop {
+        if let Some(parts) = open_settled(path).map_err(fail)? {
             return Ok(parts);
         }
-        std::thread::yield_now();
+        let Some(rest) = PATIENCE.checked_sub(start.elapsed()) else {
+            return open_once(path).map_err(fail);
+        };
+        epoll.wait(Some(rest), &mut Vec::new())?;
+        inotify.drain()?;
     }
-    Ok(Vec::new())
+}
+
+/// Opens all files; `None` when a rotation changed names meanwhile.
+///
+/// A rotation first makes the next file under a name of its own and puts the current index aside;
+/// a new index, then the next file's rename are its last acts. So names stand still as long as one
+/// generation is in the current index and there is no next file.
+fn open_settled(path: &Path) -> io::Result<Option<Vec<Part>>> {
+    let generation = || index::read_generation(&files::index(path, 0));
+    let before = generation();
+    let is_rotating = files::next(path).exists();
+    let parts = open_once(path)?;
+    let is_settled = !is_rotating && before == generation();
+    // The log's own name is always there in a rotation: without it there is no log.
+    Ok((is_settled || parts.is_empty()).then_some(parts))
 }
 
 fn open_once(path: &Path) -> io::Result<Vec<Part>> {

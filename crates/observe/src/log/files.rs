@@ -31,3 +31,16 @@ pub(super) fn index(path: &Path, number: usize) -> PathBuf {
 pub(super) fn compression(path: &Path, generation: u64) -> PathBuf {
     with_suffix(path, &format!(".{generation}.gz.tmp"))
 }
+
+/// The new file of a rotation, before it has its name.
+pub(super) fn next(path: &Path) -> PathBuf {
+    with_suffix(path, ".next.tmp")
+}
+
+/// Where the files are.
+pub(super) fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}

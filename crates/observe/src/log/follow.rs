@@ -10,7 +10,7 @@ use std::time::Duration;
 use linux::event::{Epoll, EventFd, Interest};
 use linux::inotify::{Inotify, Watch};
 
-use super::timestamp;
+use super::{files, timestamp};
 use crate::Error;
 
 /// Ends a reader that follows, from another thread. Dropping it ends nothing.
@@ -56,9 +56,8 @@ impl Follow {
     /// Watches the directory of the log, in which files come and go.
     pub(super) fn new(path: &Path, stop: Stop) -> Result<Self, Error> {
         let inotify = Inotify::new()?;
-        let directory = path.parent().unwrap_or(Path::new("."));
         let names = Watch::CREATE | Watch::MOVED_TO | Watch::DELETE | Watch::DELETE_SELF;
-        inotify.add(directory, names)?;
+        inotify.add(files::directory(path), names)?;
         let epoll = Epoll::new()?;
         epoll.add(inotify.as_fd(), 0, Interest::IN)?;
         epoll.add(stop.shared.event.as_fd(), 1, Interest::IN)?;

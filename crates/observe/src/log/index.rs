@@ -104,8 +104,8 @@ fn parse(bytes: &[u8]) -> Option<Index> {
     Some(Index { generation: u64::from_le_bytes(*generation), blocks })
 }
 
-/// Appends blocks to an index.
-#[derive(Debug)]
+/// Appends blocks to an index; by default to none.
+#[derive(Debug, Default)]
 pub(super) struct IndexWriter {
     file: Option<File>,
 }

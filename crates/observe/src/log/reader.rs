@@ -38,7 +38,7 @@ impl Reader {
             false => None,
         };
         let fail = |source| Error::file("read the log", path, source);
-        let mut parts: VecDeque<Part> = chain::open(path).map_err(fail)?.into();
+        let mut parts: VecDeque<Part> = chain::open(path)?.into();
         let mut beginning = Beginning::default();
         if let Some(count) = query.tail {
             let (first, found) = reverse::find(parts.make_contiguous(), count).map_err(fail)?;
@@ -141,17 +141,14 @@ impl Reader {
         Ok(true)
     }
 
-    /// Whether the log as a whole has gone: neither a successor nor our own file is named. During a
-    /// rotation there is one of both at any time.
+    /// Whether the log as a whole has gone.
     fn is_removed(&self) -> Result<bool, Error> {
-        let parts = chain::open(&self.path);
-        Ok(parts.map_err(|source| Error::file("read the log", &self.path, source))?.is_empty())
+        Ok(chain::open(&self.path)?.is_empty())
     }
 
     /// The files after the one just read.
     fn successors(&self) -> Result<VecDeque<Part>, Error> {
-        let parts = chain::open(&self.path)
-            .map_err(|source| Error::file("read the log", &self.path, source))?;
+        let parts = chain::open(&self.path)?;
         let Some(ours) = self.source.as_ref().and_then(|source| source.generation) else {
             return Ok(parts.into_iter().rev().take(1).collect());
         };

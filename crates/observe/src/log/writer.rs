@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::index::{self, BLOCK, Block, Index, IndexWriter};
-use super::{Compression, LogOptions, Stream, encode, files, timestamp};
+use super::{Compression, LogOptions, Stream, chain, encode, files, timestamp};
 use crate::Error;
 
 /// The longest entry, in bytes of output: a longer line is logged in parts, as Docker does.
@@ -71,12 +71,13 @@ impl Writer {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(path: &Path, options: LogOptions) -> Result<Self, Error> {
+        let fail = |source| Error::file("open the log", path, source);
+        finish_rotation(path).map_err(fail)?;
         remove_temporaries(path);
         let full = find_full(path);
         let newest = full.first().map_or(0, |full| full.generation);
         let known = index::read(&files::index(path, 0)).filter(|index| index.generation > newest);
-        let recovered = recover(path, known.as_ref(), newest)
-            .map_err(|source| Error::file("open the log", path, source))?;
+        let recovered = recover(path, known.as_ref(), newest).map_err(fail)?;
         Ok(Self {
             path: path.to_owned(),
             options: LogOptions { max_files: options.max_files.max(1), ..options },
@@ -163,6 +164,7 @@ impl Writer {
     pub fn rotate(&mut self) {
         if self.size > 0 && self.shift_files().is_err() {
             // The next try comes with the next entry; until then nothing is lost.
+            drop(fs::remove_file(files::next(&self.path)));
         }
     }
 
@@ -270,10 +272,11 @@ impl Writer {
     }
 
     /// Renames all files and begins a new one, which exists under another name before: so that an
-    /// error leaves a file to write to. The current index goes away first and comes last, which
-    /// tells readers that names change meanwhile.
+    /// error leaves a file to write to. The full file gets its next name beside its present one,
+    /// which the new file then takes over: readers find a current file at any time, and what
+    /// [`super::chain`] expects tells them that other names change meanwhile.
     fn shift_files(&mut self) -> io::Result<()> {
-        let next = files::with_suffix(&self.path, NEXT);
+        let next = files::next(&self.path);
         let file = open_log(&next)?;
         self.close_block();
         let keep = usize::try_from(self.options.max_files).unwrap_or(usize::MAX) - 1;
@@ -286,27 +289,36 @@ impl Writer {
             shift_number(&self.path, number)?;
         }
         if keep > 0 {
-            fs::rename(&self.path, files::rotated(&self.path, 1))?;
-            rename_if_there(&moving, &files::index(&self.path, 1))?;
-            self.full.insert(0, Full { generation: self.generation, compressed: false });
+            fs::hard_link(&self.path, files::rotated(&self.path, 1))?;
+            drop(fs::rename(&moving, files::index(&self.path, 1)));
         } else {
             drop(fs::remove_file(&moving));
         }
+        self.succeed(&next, file, keep)
+    }
+
+    /// Lets the new file take over from the full one, which has its own name already.
+    fn succeed(&mut self, next: &Path, file: File, keep: usize) -> io::Result<()> {
+        let index_path = files::index(&self.path, 0);
+        let index = Index { generation: self.generation + 1, blocks: Vec::new() };
+        self.index = IndexWriter::create(&index_path, &index);
+        if let Err(error) = fs::rename(next, &self.path) {
+            self.index = IndexWriter::default();
+            drop(fs::remove_file(&index_path));
+            drop(fs::remove_file(files::rotated(&self.path, 1)));
+            return Err(error);
+        }
+        self.full.insert(0, Full { generation: self.generation, compressed: false });
         self.full.truncate(keep);
-        fs::rename(&next, &self.path)?;
+        self.generation += 1;
         self.file = file;
         self.size = 0;
-        self.generation += 1;
-        let index = Index { generation: self.generation, blocks: Vec::new() };
-        self.index = IndexWriter::create(&files::index(&self.path, 0), &index);
         self.block = Block::empty(0);
         self.block_start = 0;
         Ok(())
     }
 }
 
-/// The new file of a rotation, before it has its name.
-const NEXT: &str = ".next.tmp";
 /// The current index during a rotation.
 const MOVING: &str = ".index.tmp";
 
@@ -360,6 +372,37 @@ fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)
 }
 
+/// Gives the current file a successor if a killed writer had come to do only that, and closes the
+/// gap that it has left among the full files' numbers.
+fn finish_rotation(path: &Path) -> io::Result<()> {
+    let full = files::rotated(path, 1);
+    if File::open(&full).is_ok_and(|file| chain::is_named(&file, path)) {
+        let next = files::next(path);
+        drop(open_log(&next)?);
+        drop(fs::remove_file(files::index(path, 0)));
+        fs::rename(&next, path)?;
+    }
+    for (free, number) in (1..).zip(numbers(path)).filter(|(free, number)| free != number) {
+        move_number(path, number, free)?;
+    }
+    Ok(())
+}
+
+/// The numbers of full files that there are, in order.
+fn numbers(path: &Path) -> Vec<usize> {
+    let Some(name) = path.file_name() else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(files::directory(path)) else { return Vec::new() };
+    let number_of = |other: &std::ffi::OsStr| {
+        let number = other.to_str()?.strip_prefix(name.to_str()?)?.strip_prefix('.')?;
+        number.strip_suffix(".gz").unwrap_or(number).parse().ok().filter(|number| *number > 0)
+    };
+    let mut numbers: Vec<usize> =
+        entries.flatten().filter_map(|entry| number_of(&entry.file_name())).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
 /// The full files, the newest first, numbered without gaps. An index that is missing is made, for
 /// the generation's sake.
 fn find_full(path: &Path) -> Vec<Full> {
@@ -385,8 +428,8 @@ fn find_full(path: &Path) -> Vec<Full> {
 
 /// Removes what a killed writer or compression has left.
 fn remove_temporaries(path: &Path) {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let Some(name) = path.file_name() else { return };
+    let Ok(entries) = fs::read_dir(files::directory(path)) else { return };
     let is_ours = |other: &std::ffi::OsStr| {
         let other = other.as_encoded_bytes();
         other.starts_with(name.as_encoded_bytes()) && other.ends_with(b".tmp")
@@ -407,9 +450,13 @@ fn remove_number(path: &Path, number: usize) {
 }
 
 fn shift_number(path: &Path, number: usize) -> io::Result<()> {
-    names_of(path, number)
+    move_number(path, number, number + 1)
+}
+
+fn move_number(path: &Path, from: usize, to: usize) -> io::Result<()> {
+    names_of(path, from)
         .iter()
-        .zip(&names_of(path, number + 1))
+        .zip(&names_of(path, to))
         .try_for_each(|(from, to)| rename_if_there(from, to))
 }
 

@@ -98,27 +98,57 @@ fn a_killed_writers_half_line_is_cut_off() {
     assert_eq!(names(directory.path()), ["log", "log.index"]);
 }
 
-#[test]
-fn a_rotation_cut_short_is_made_good() {
+/// A writer killed in its fourth rotation leaves files as `cut_short` makes them from its names.
+fn check_cut_short(cut_short: impl Fn(&dyn Fn(&str) -> PathBuf)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
-    let options = LogOptions { max_size: 0, max_files: 5, compress: false };
+    let options = LogOptions { max_size: 0, max_files: 6, compress: false };
     let mut writer = Writer::open(&path, options).unwrap();
-    for number in 0..3 {
+    for number in 0..4 {
+        if number > 0 {
+            writer.rotate();
+        }
         writer.write(Stream::Stdout, format!("{number}\n").as_bytes());
-        writer.rotate();
     }
     drop(writer);
-    // As if killed after the current index had been put aside and the names had been shifted.
     let name = |suffix: &str| directory.path().join(format!("log{suffix}"));
     std::fs::rename(name(".index"), name(".index.tmp")).unwrap();
-    std::fs::remove_file(&path).unwrap();
     std::fs::write(name(".next.tmp"), "").unwrap();
+    cut_short(&name);
     let mut writer = Writer::open(&path, options).unwrap();
-    writer.write(Stream::Stdout, b"3\n");
-    writer.rotate();
     writer.write(Stream::Stdout, b"4\n");
-    assert_eq!(text(&read(&path, Query::default())), "0\n1\n2\n3\n4\n");
+    writer.rotate();
+    writer.write(Stream::Stdout, b"5\n");
+    assert_eq!(text(&read(&path, Query::default())), "0\n1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn a_rotation_cut_short_is_made_good() {
+    let shift = |name: &dyn Fn(&str) -> PathBuf, numbers: &[u8]| {
+        for number in numbers {
+            let to = number + 1;
+            std::fs::rename(name(&format!(".{number}")), name(&format!(".{to}"))).unwrap();
+            let [from, to] = [number, &to].map(|number| name(&format!(".{number}.index")));
+            std::fs::rename(from, to).unwrap();
+        }
+    };
+    check_cut_short(|_| {});
+    check_cut_short(|name| shift(name, &[3]));
+    check_cut_short(|name| shift(name, &[3, 2]));
+    check_cut_short(|name| {
+        shift(name, &[3]);
+        std::fs::rename(name(".2"), name(".3")).unwrap();
+    });
+    check_cut_short(|name| {
+        shift(name, &[3, 2, 1]);
+        std::fs::hard_link(name(""), name(".1")).unwrap();
+    });
+    check_cut_short(|name| {
+        shift(name, &[3, 2, 1]);
+        std::fs::hard_link(name(""), name(".1")).unwrap();
+        std::fs::rename(name(".index.tmp"), name(".1.index")).unwrap();
+        std::fs::copy(name(".1.index"), name(".index")).unwrap();
+    });
 }
 
 #[test]
