@@ -61,7 +61,7 @@ fn docker_cli(world: &World, table: &mut Table) -> Result<()> {
         ours: figures[0].ok_or("docker run against brig failed")?,
         peers: vec![("dockerd", figures[1]), ("CLI start", figures[2])],
         bounds: vec![Bound::Ratio("dockerd", 0.25)],
-        aim: figures[2].map(|start| start + 10.0),
+        aim: figures[2].map(|start| (start + 10.0).round()),
     });
     Ok(())
 }

@@ -36,9 +36,7 @@ fn row(
     bundle: &Path,
     (bounds, aim): (&[Bound], f64),
 ) -> Result<()> {
-    let peer = |program: &'static str| {
-        move |round: usize| runtime(stdx::process::command(program), program, bundle, round)
-    };
+    let crun = super::crun::program()?;
     let brig = |round: usize| {
         let mut command = stdx::process::command(world.brig.program());
         command.arg("runtime");
@@ -46,8 +44,10 @@ fn row(
     };
     let subjects = [
         Subject::new("brig", brig),
-        Subject::new("runc", peer("runc")),
-        Subject::new("crun", peer("crun")),
+        Subject::new("runc", |round| {
+            runtime(stdx::process::command("runc"), "runc", bundle, round)
+        }),
+        Subject::new("crun", |round| runtime(stdx::process::command(&crun), "crun", bundle, round)),
     ];
     let figures = interleaved(&subjects, RUNS)?;
     table.add(&Row {
