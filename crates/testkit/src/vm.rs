@@ -293,11 +293,15 @@ fn executable(path: &Path, text: &str) {
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// A disk image with an empty ext4 file system, sparse.
-pub fn make_disk(path: &Path, megabytes: u64) {
+/// A disk image with an ext4 file system, sparse; in it what the directory `contents` has.
+pub fn make_disk(path: &Path, megabytes: u64, contents: Option<&Path>) {
     File::create(path).unwrap().set_len(megabytes << 20).unwrap();
-    stdx::process::output(stdx::process::command("mkfs.ext4").args(["-q", "-F"]).arg(path))
-        .unwrap();
+    let mut command = stdx::process::command("mkfs.ext4");
+    command.args(["-q", "-F"]);
+    if let Some(contents) = contents {
+        command.arg("-d").arg(contents);
+    }
+    stdx::process::output(command.arg(path)).unwrap();
 }
 
 /// How long a whole boot and script may take; the machine ends itself after that.
