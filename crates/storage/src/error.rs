@@ -40,6 +40,14 @@ pub enum Error {
         /// The owner's process id, if it could be read.
         pid: Option<u32>,
     },
+    /// A directory that is to be ours has somebody else's files.
+    #[error("{} is not a directory of brig's: there is `{name}` in it", directory.display())]
+    Foreign {
+        /// The directory.
+        directory: PathBuf,
+        /// A file there.
+        name: String,
+    },
     /// The records were written by a newer brig.
     #[error("records have schema {found}, this version knows {known}")]
     NewerSchema {
@@ -214,7 +222,7 @@ impl Error {
         match self {
             Self::Io { source, .. } => ErrorKind::of_io(source),
             Self::NoSpace { .. } => ErrorKind::Exhausted,
-            Self::InUse { .. } => ErrorKind::Conflict,
+            Self::InUse { .. } | Self::Foreign { .. } => ErrorKind::Conflict,
             Self::NewerSchema { .. } => ErrorKind::Unsupported,
             Self::Records { source, .. } => match &**source {
                 redb::Error::Io(source) => ErrorKind::of_io(source),
@@ -240,6 +248,9 @@ impl Error {
             }
             Self::InUse { .. } => {
                 Some("talk to that daemon, or choose another directory by --root")
+            }
+            Self::Foreign { .. } => {
+                Some("give --root a directory that is empty or that brig has used before")
             }
             Self::NewerSchema { .. } => {
                 Some("use the newer brig, or restore the copy it made of the records")

@@ -27,13 +27,18 @@
 //!     <name>/_data/
 //!     <name>/copying              while it is filled from an image
 //!   trash/                  0700  renamed here at once, removed later
-//! <run>/                          /run/brig, or DIR/run; emptied after a reboot
+//! <run>/                          /run/brig, or DIR/run; all below is removed after a reboot
 //!   boot                          the boot it belongs to
 //!   start.lock                    held by flock while a daemon starts
 //!   brig.sock                     the API
+//!   daemon.pid                    the daemon's process id
+//!   brig-init                     the program, where its own file has been replaced
 //!   records/<table>/<key>         run-time records
 //!   containers/<container>/       monitor.sock, exit.json, …
 //! ```
+//!
+//! Directories that somebody else has filled are refused: `instance` says that a data directory is
+//! ours, it or `boot` that a run directory is.
 //!
 //! A directory is entered by root only: with set-user-id programs in layers and snapshots, other
 //! users of the host must not reach them (CVE-2021-41091). Group access (0710) is for a container's
@@ -116,8 +121,9 @@ impl Layout {
     /// Takes the lock under which daemons start, waiting for its holder; makes the run directory.
     ///
     /// # Errors
-    /// When the directory or the file cannot be made.
+    /// When the directories have somebody else's files, or the lock's cannot be made.
     pub fn start_lock(&self) -> io::Result<crate::StartLock> {
+        crate::ownership::check(self).map_err(io::Error::other)?;
         crate::lock::start(&self.run)
     }
 

@@ -1,5 +1,6 @@
 //! Containers' own files above the image's layers.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{Directories, Lower, Snapshotter};
 use crate::pending::Pending;
 use crate::trash::{Trash, make_directory};
-use crate::tree::{self, Change};
-use crate::{Error, Layout, Result, pending};
+use crate::{Error, Layout, Result, pending, tree};
 
 /// How to mount a container's root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,15 +168,6 @@ impl Snapshots {
         tree::usage(&upper)
     }
 
-    /// What the container changed, sorted by path.
-    ///
-    /// # Errors
-    /// `NotFound`, or when the tree cannot be read.
-    pub fn changes(&self, id: &str) -> Result<Vec<Change>> {
-        let RootMount::Overlay { lowers, upper, .. } = self.root_mount(id)?;
-        tree::changes(&upper, &lowers)
-    }
-
     /// The ids of all snapshots.
     ///
     /// # Errors
@@ -190,9 +181,12 @@ impl Snapshots {
         Some(self.read(id).ok()?.diff_ids)
     }
 
+    /// Topmost first. Overlay takes no directory twice, and of a layer that an image repeats only
+    /// the topmost can be seen.
     fn lowers(&self, diff_ids: &[Digest]) -> Result<Vec<PathBuf>> {
         let mut lowers = Vec::with_capacity(diff_ids.len());
-        for diff_id in diff_ids.iter().rev() {
+        let mut seen = HashSet::new();
+        for diff_id in diff_ids.iter().rev().filter(|diff_id| seen.insert(*diff_id)) {
             let Lower::Directory(lower) = self.layers.lower(diff_id)?;
             lowers.push(lower);
             if self.layers.get(diff_id).is_some_and(|layer| layer.opaque) {

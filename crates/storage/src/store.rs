@@ -12,6 +12,7 @@ use crate::garbage::{self, Leases};
 use crate::images;
 use crate::layers::Directories;
 use crate::lock::RootLock;
+use crate::ownership;
 use crate::pending::{self, Pending};
 use crate::trash::{Trash, make_directory};
 use crate::{
@@ -72,11 +73,14 @@ impl Store {
     /// made afterwards.
     ///
     /// # Errors
-    /// [`Error::InUse`] when another daemon has it, [`Error::NewerSchema`], or an operating-system
-    /// error.
+    /// [`Error::Foreign`] when somebody else's files are there, [`Error::InUse`] when another daemon
+    /// has it, [`Error::NewerSchema`], or an operating-system error.
     pub fn open(layout: Layout) -> Result<Self> {
+        ownership::check(&layout)?;
         make_directory(&layout.data, 0o710)?;
         let lock = RootLock::take(&layout.data)?;
+        // From here on the directories are known to be ours.
+        let instance = instance(&layout)?;
         make_directories(&layout)?;
         let trash = Arc::new(Trash::open(layout.trash())?);
         let boot = stdx::boot::id().map_err(|source| {
@@ -84,7 +88,6 @@ impl Store {
         })?;
         discard_unfinished(&layout, &trash, &boot)?;
         let first_of_boot = enter_boot(&layout, &boot)?;
-        let instance = instance(&layout)?;
         let leases = Arc::<Leases>::default();
         let pending = Arc::new(Pending::new(&layout));
         let layers = Arc::new(Directories::new(&layout, Arc::clone(&trash), Arc::clone(&leases)));
@@ -285,14 +288,14 @@ fn discard_unfinished(layout: &Layout, trash: &Trash, boot: &str) -> Result<()> 
     if same_boot { Ok(()) } else { write(&layout.data.join("boot"), boot, Durability::Durable) }
 }
 
-/// Empties a run directory of an earlier boot; says whether it did.
+/// Removes from the run directory what an earlier boot left there; says whether it was another.
 fn enter_boot(layout: &Layout, boot: &str) -> Result<bool> {
     let path = layout.run.join("boot");
     if read(&path)?.as_deref() == Some(boot) {
         return Ok(false);
     }
     for name in pending::names(&layout.run)? {
-        if name == "start.lock" {
+        if !ownership::is_left_by_a_boot(&name) {
             continue;
         }
         let path = layout.run.join(name);
@@ -309,10 +312,7 @@ fn enter_boot(layout: &Layout, boot: &str) -> Result<bool> {
 
 fn instance(layout: &Layout) -> Result<InstanceId> {
     let path = layout.data.join("instance");
-    if let Some(text) = read(&path)?
-        && text.len() == 32
-        && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    {
+    if let Some(text) = read(&path)?.filter(|text| ownership::is_instance(text)) {
         return Ok(InstanceId { text });
     }
     let text = stdx::hex::encode(&stdx::random::bytes::<16>());

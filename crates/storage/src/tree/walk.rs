@@ -27,11 +27,6 @@ impl Found<'_> {
     pub(super) fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.status.st_mode)
     }
-
-    /// Overlay's mark for something that is gone.
-    pub(super) fn is_whiteout(&self) -> bool {
-        self.file_type() == FileType::CharacterDevice && self.status.st_rdev == 0
-    }
 }
 
 pub(super) fn open_directory(parent: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use oci::Digest;
 use stdx::ErrorKind;
@@ -77,8 +79,12 @@ fn a_reboot_discards_what_was_not_on_the_disk() {
     // Another boot.
     fs::write(layout.data.join("boot"), "another\n").unwrap();
     fs::write(layout.run.join("boot"), "another\n").unwrap();
+    fs::write(layout.run.join("brig.sock"), "").unwrap();
+    fs::write(layout.run.join("somebody-elses"), "").unwrap();
     let store = Store::open(layout).unwrap();
     assert!(store.is_first_of_boot());
+    let run = |name| store.layout().run.join(name);
+    assert!(!run("brig.sock").exists() && run("somebody-elses").exists());
     assert!(store.content().has(&durable) && !store.content().has(&pending));
     assert!(!store.layers().has(&Digest::of(&archive)));
     assert_eq!(store.content().writer(&partial, None).unwrap().offset(), 0);
@@ -86,4 +92,47 @@ fn a_reboot_discards_what_was_not_on_the_disk() {
     assert_eq!(store.records().list::<String>(Table::CONTAINERS).unwrap().len(), 1);
     assert!(store.empty_trash().unwrap() > 0);
     drop((store, directory));
+}
+
+/// Every path below a directory, with its mode.
+fn tree(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let mut paths = vec![directory.to_owned()];
+    crate::walk(directory, &mut paths);
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), path.metadata().unwrap().mode())).collect()
+}
+
+#[test]
+fn strangers_directories_are_left_alone() {
+    for name in ["run", "data"] {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::at_root(directory.path());
+        let stranger = directory.path().join(name);
+        fs::create_dir_all(stranger.join("containers/x")).unwrap();
+        fs::write(stranger.join("boot"), "mine").unwrap();
+        fs::write(stranger.join("lock"), "mine").unwrap();
+        let before = tree(directory.path());
+        let error = Store::open(layout.clone()).unwrap_err();
+        assert!(matches!(&error, Error::Foreign { directory, .. } if *directory == stranger));
+        assert!(error.hint().is_some());
+        layout.start_lock().unwrap_err();
+        assert_eq!(tree(directory.path()), before);
+    }
+}
+
+#[test]
+fn directories_that_a_start_has_only_begun_are_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let layout = Layout::at_root(directory.path());
+    drop(layout.start_lock().unwrap());
+    fs::create_dir(&layout.data).unwrap();
+    fs::write(layout.daemon_log(), "starting").unwrap();
+    fs::write(layout.data.join(".instance.0a1b2c3d.tmp"), "").unwrap();
+    drop(Store::open(layout.clone()).unwrap());
+    // A power cut emptied the run directory's mark.
+    fs::write(layout.run.join("boot"), "").unwrap();
+    fs::create_dir_all(layout.run.join("containers/c")).unwrap();
+    drop(layout.start_lock().unwrap());
+    assert!(Store::open(layout.clone()).unwrap().is_first_of_boot());
+    assert!(!layout.run.join("containers").exists());
 }
