@@ -27,9 +27,6 @@ use crate::volumes::Volumes;
 const NAME_SERVICE: &str = "name-service";
 /// The setting that keeps the default network's subnets.
 const DEFAULT_NETWORK: &str = "default-network";
-/// How often, and after how long each time, the name service's port is asked for again.
-const PORT_ATTEMPTS: u32 = 10;
-const PORT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a shutdown waits for tasks that do not end by themselves.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -98,7 +95,7 @@ impl Engine {
         let containers = Containers::new(Arc::clone(&rooms));
         containers.listen()?;
         containers.recover().await?;
-        let name_service = name_service(&rooms).await;
+        let name_service = name_service(&rooms);
         containers.apply_policies().await;
         let system = System { rooms: Arc::clone(&rooms), containers: containers.clone() };
         let volumes = Volumes::new(Arc::clone(&rooms));
@@ -199,16 +196,9 @@ async fn open_networks(store: &Arc<Store>) -> Result<Networks> {
         .map_err(|error| Error::failed("open", "the networks", stdx::ErrorKind::Internal, error))?
 }
 
-/// Starts answering names. Without it containers still run, so that a failure is only told. The
-/// launcher of a daemon that was killed a moment ago may still hold the port until it has noticed.
-async fn name_service(rooms: &Rooms) -> Option<NameService> {
-    for _ in 0..PORT_ATTEMPTS {
-        match start_name_service(rooms) {
-            Ok(service) => return Some(service),
-            Err(error) => tracing::debug!(error = %stdx::chain(&error), "name service"),
-        }
-        tokio::time::sleep(PORT_PAUSE).await;
-    }
+/// Starts answering names. Without it containers still run, with the host's servers as theirs, so
+/// that a failure is only told.
+fn name_service(rooms: &Rooms) -> Option<NameService> {
     let told = |error: &network::Error| {
         tracing::error!(error = %stdx::chain(error), "containers cannot resolve names");
     };
@@ -228,6 +218,7 @@ fn start_name_service(rooms: &Rooms) -> Result<NameService, network::Error> {
         cancel: rooms.cancel.clone(),
     };
     let service = NameService::start(&rooms.networks.names(), options)?;
+    rooms.networks.lead_to_names(&service)?;
     if let Ok(sockets) = service.sockets() {
         rooms.launchers.keep(NAME_SERVICE, sockets);
     }

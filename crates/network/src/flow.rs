@@ -18,6 +18,11 @@ pub(crate) fn published(socket: &Mutex<Socket>, endpoint: &EndpointRecord) {
     }
 }
 
+/// Lets flows to a port be translated anew that leads elsewhere by now.
+pub(crate) fn redirected(socket: &Mutex<Socket>, port: u16) {
+    report(lock(socket).forget_to_port(port));
+}
+
 /// Ends flows to a container that is gone.
 pub(crate) fn withdrawn(socket: &Mutex<Socket>, endpoint: &EndpointRecord) {
     if datagram_ports(endpoint).next().is_none() {

@@ -42,7 +42,7 @@ fn plan(chains: &[BaseChain], places: &[Table], own: &Table, bridge: &str) -> Pl
             )),
             Hook::Input => plan.complaints.push(format!(
                 "{place} drops incoming packets by default: containers cannot resolve names \
-                 unless it accepts port 53 from {bridge}"
+                 unless it accepts packets from {bridge}"
             )),
             Hook::Prerouting | Hook::Output | Hook::Postrouting => {}
         }

@@ -16,7 +16,7 @@ use crate::error::{Error, PortHolder};
 use crate::flow;
 use crate::foreign::{self, Foreign};
 use crate::lease::{Lease, LeaseBook};
-use crate::name::Names;
+use crate::name::{NameService, Names};
 use crate::pool::{INTERFACE, LinkNames, Pool, Prepared, Wish, Workshop, lock};
 use crate::port::PortBinding;
 use crate::publish::{self, Published};
@@ -65,6 +65,8 @@ struct Parts {
     flows: Mutex<conntrack::Socket>,
     names: Arc<Names>,
     endpoints: Mutex<HashMap<String, EndpointRecord>>,
+    /// How the name service is reached, once there is one.
+    service: Mutex<Vec<PortElement>>,
     /// Whether `endpoints` has every container that is alive.
     restored: AtomicBool,
     pool: Pool,
@@ -121,6 +123,7 @@ impl Networks {
             flows: Mutex::new(flows),
             names: Arc::default(),
             endpoints: Mutex::default(),
+            service: Mutex::default(),
             restored: AtomicBool::new(false),
             pool: Pool::new(pool),
             reaper,
@@ -221,6 +224,35 @@ impl Networks {
     #[must_use]
     pub fn names(&self) -> Arc<Names> {
         Arc::clone(&self.parts.names)
+    }
+
+    /// Leads questions to port 53 of the gateways to the name service, wherever it listens.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn lead_to_names(&self, service: &NameService) -> Result<(), Error> {
+        let elements: Vec<PortElement> = service
+            .ports()
+            .iter()
+            .map(|(protocol, socket)| ruleset::name_element(*protocol, *socket))
+            .collect();
+        let mut transaction = Transaction::new(&self.parts.table);
+        ruleset::NAME_MAPS.iter().for_each(|map| transaction.flush_set(map));
+        for PortElement { map, key, target } in &elements {
+            transaction.add_element(map, key, Some(target));
+        }
+        lock(&self.parts.firewall)
+            .commit(transaction)
+            .map_err(Error::kernel("lead to", "the name service"))?;
+        flow::redirected(&self.parts.flows, ruleset::NAME_PORT);
+        *lock(&self.parts.service) = elements;
+        Ok(())
+    }
+
+    /// Whether containers' questions are led to a name service.
+    #[must_use]
+    pub fn has_names(&self) -> bool {
+        !lock(&self.parts.service).is_empty()
     }
 
     /// What firewalls of others do to packets of our containers, one sentence each; empty when all

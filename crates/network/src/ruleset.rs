@@ -4,14 +4,15 @@
 //! raw prerouting    to 127.0.0.0/8 from elsewhere than lo: drop (what is published on loopback
 //!                   would otherwise be translated for a neighbor who sends such packets)
 //! nat prerouting,   destination in a map: translate; `bound*` are keyed by address,
-//!     output        `any*` apply to every address of this host
+//!     output        `any*` apply to every address of this host; `names*` lead from the gateway's
+//!                   port 53 to the name service, for containers before anything published there
 //! nat postrouting   container to itself or a neighbor by a host port, host's loopback to a
 //!                   container: source becomes ours; container to elsewhere: masquerade
 //! filter forward    into a bridge only: replies, published ports, the bridge's own traffic
 //! ```
 //! Rules change only with networks; a container costs map elements alone.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 use linux::nftables::{
@@ -19,7 +20,7 @@ use linux::nftables::{
     Transaction, Verdict,
 };
 
-use crate::port::PortBinding;
+use crate::port::{PortBinding, Protocol};
 use crate::record::{EndpointRecord, NetworkRecord};
 
 const GUARD: &str = "guard";
@@ -32,6 +33,12 @@ const WITHIN: &str = "within";
 
 /// The maps of published ports.
 pub(crate) const MAPS: [&str; 4] = ["bound4", "any4", "bound6", "any6"];
+
+/// The maps that lead to the name service.
+pub(crate) const NAME_MAPS: [&str; 2] = ["names4", "names6"];
+
+/// Where containers ask for names.
+pub(crate) const NAME_PORT: u16 = 53;
 
 /// The table of an instance.
 pub(crate) fn table(instance: &str) -> Table {
@@ -69,6 +76,16 @@ fn element(endpoint: &EndpointRecord, port: &PortBinding) -> Option<PortElement>
     Some(PortElement { map, key, target })
 }
 
+/// The map element that leads to one socket of the name service, on an address of ours.
+pub(crate) fn name_element(protocol: Protocol, socket: SocketAddr) -> PortElement {
+    let [names4, names6] = NAME_MAPS;
+    PortElement {
+        map: if socket.is_ipv4() { names4 } else { names6 },
+        key: Key::new().protocol(protocol.number()).address(socket.ip()).port(NAME_PORT),
+        target: Key::new().address(socket.ip()).port(socket.port()),
+    }
+}
+
 /// Makes the table, its maps, chains and rules; rules that were there are replaced, map elements
 /// stay.
 pub(crate) fn base(table: &Table, networks: &[NetworkRecord]) -> Transaction {
@@ -103,12 +120,15 @@ const fn chain<'a>(name: &'a str, kind: &'a str, hook: Hook, priority: i32) -> C
 fn sets(transaction: &mut Transaction, networks: &[NetworkRecord]) {
     use DataType::{InterfaceName, Ipv4Address, Ipv6Address, Port, Protocol};
     let [bound4, any4, bound6, any6] = MAPS;
+    let [names4, names6] = NAME_MAPS;
     let (data4, data6) = (&[Ipv4Address, Port], &[Ipv6Address, Port]);
     for set in [
         Set { name: bound4, key: &[Protocol, Ipv4Address, Port], data: data4 },
         Set { name: any4, key: &[Protocol, Port], data: data4 },
         Set { name: bound6, key: &[Protocol, Ipv6Address, Port], data: data6 },
         Set { name: any6, key: &[Protocol, Port], data: data6 },
+        Set { name: names4, key: &[Protocol, Ipv4Address, Port], data: data4 },
+        Set { name: names6, key: &[Protocol, Ipv6Address, Port], data: data6 },
         Set { name: BRIDGES, key: &[InterfaceName], data: &[] },
         Set { name: WITHIN, key: &[InterfaceName, InterfaceName], data: &[] },
     ] {
@@ -137,22 +157,35 @@ fn guard(transaction: &mut Transaction) {
 }
 
 fn translate(transaction: &mut Transaction) {
-    let [bound4, any4, bound6, any6] = MAPS;
+    let names = |rule: Rule, (family, map)| rule.family(family).destination_nat(family, true, map);
+    let families = [IpFamily::V4, IpFamily::V6].into_iter().zip(NAME_MAPS);
+    for family in families.clone() {
+        let from_container = Rule::new().interface_in(Direction::Source, BRIDGES);
+        transaction.append_rule(PREROUTING, &names(from_container, family));
+    }
     for chain in [PREROUTING, OUTPUT] {
-        for (family, bound, any) in [(IpFamily::V4, bound4, any4), (IpFamily::V6, bound6, any6)] {
-            let rule = Rule::new().family(family).destination_nat(family, true, bound);
-            transaction.append_rule(chain, &rule);
-            let rule = match family {
-                IpFamily::V4 => Rule::new().family(family),
-                // The host's own packets to ::1 cannot leave lo with another destination.
-                IpFamily::V6 => {
-                    let itself = IpNet::from(IpAddr::from(std::net::Ipv6Addr::LOCALHOST));
-                    Rule::new().address(Direction::Destination, false, &itself)
-                }
-            };
-            let rule = rule.destination_is_local().destination_nat(family, false, any);
-            transaction.append_rule(chain, &rule);
-        }
+        published(transaction, chain);
+    }
+    for family in families {
+        transaction.append_rule(OUTPUT, &names(Rule::new(), family));
+    }
+}
+
+fn published(transaction: &mut Transaction, chain: &str) {
+    let [bound4, any4, bound6, any6] = MAPS;
+    for (family, bound, any) in [(IpFamily::V4, bound4, any4), (IpFamily::V6, bound6, any6)] {
+        let rule = Rule::new().family(family).destination_nat(family, true, bound);
+        transaction.append_rule(chain, &rule);
+        let rule = match family {
+            IpFamily::V4 => Rule::new().family(family),
+            // The host's own packets to ::1 cannot leave lo with another destination.
+            IpFamily::V6 => {
+                let itself = IpNet::from(IpAddr::from(std::net::Ipv6Addr::LOCALHOST));
+                Rule::new().address(Direction::Destination, false, &itself)
+            }
+        };
+        let rule = rule.destination_is_local().destination_nat(family, false, any);
+        transaction.append_rule(chain, &rule);
     }
 }
 

@@ -173,7 +173,8 @@ pub(super) fn write_files(
             addresses.extend(endpoint.ipv6.map(|net| IpAddr::V6(net.addr())));
             let gateway = IpAddr::V4(endpoint.gateway.ipv4);
             let hosts = etc::hosts(names, &addresses, Some(gateway), &options.extra_hosts)?;
-            (hosts, etc::resolv_conf(&host_resolv_conf(), options, &[gateway]))
+            let service = rooms.networks.has_names().then_some(gateway);
+            (hosts, etc::resolv_conf(&host_resolv_conf(), options, service.as_slice()))
         }
         None => {
             let hosts = if options.mode == NetworkMode::Host {

@@ -1,10 +1,12 @@
 //! The name service: containers' names from a table, everything else from the host's resolvers.
 //!
 //! ```text
-//!  question ─ UDP/TCP on a gateway address, port 53
+//!  question ─ UDP/TCP to a gateway address, port 53 ─► (nftables) any port of ours there
 //!     ├─ answer: name, alias, short id, host name, reverse look-up ─► reply, times to live 1 s
 //!     └─ else ─► cache ─► upstream: container's own servers, or the host's (resolv.conf)
 //! ```
+//! Port 53 itself is never bound: it is the host's to use and containers' to publish.
+//!
 //! Only containers of ours and the host itself are answered, so that no neighbor finds an open
 //! resolver.
 
@@ -28,10 +30,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
+use crate::port::Protocol;
 use cache::Cache;
 use resolv_conf::Resolvers;
 use serve::Service;
 
+/// Where the servers that we ask listen.
 const PORT: u16 = 53;
 /// Questions forwarded at once; more are refused.
 const FORWARDED: usize = 1024;
@@ -41,7 +45,7 @@ const CONNECTIONS: usize = 256;
 /// What [`NameService::start`] needs to know.
 #[derive(Debug)]
 pub struct NameServiceOptions {
-    /// Where to answer, port 53: the gateway addresses of the networks.
+    /// Where to answer: the gateway addresses of the networks, each on a port that is free.
     pub addresses: Vec<IpAddr>,
     /// Sockets that an earlier daemon had bound (see [`NameService::sockets`]); those that are
     /// missing are bound anew, those that fit no address are closed.
@@ -60,13 +64,15 @@ pub struct NameServiceOptions {
 #[derive(Debug)]
 pub struct NameService {
     sockets: Vec<OwnedFd>,
+    ports: Vec<(Protocol, SocketAddr)>,
 }
 
 impl NameService {
-    /// Binds the sockets and starts answering. Call inside a tokio runtime.
+    /// Binds the sockets and starts answering. Call inside a tokio runtime, and tell
+    /// [`crate::Networks::lead_to_names`] next.
     ///
     /// # Errors
-    /// When an address cannot be bound: somebody else answers there.
+    /// When an address cannot be bound.
     pub fn start(names: &Arc<Names>, options: NameServiceOptions) -> Result<Self, Error> {
         let NameServiceOptions { addresses, sockets, resolv_conf, .. } = options;
         let resolvers = Resolvers::read(resolv_conf, addresses.clone());
@@ -84,11 +90,12 @@ impl NameService {
             cancel: options.cancel.clone(),
         });
         let mut inherited = inherit(sockets);
-        let mut kept = Vec::new();
+        let (mut kept, mut ports) = (Vec::new(), Vec::new());
         for address in addresses {
-            let address = SocketAddr::new(address, PORT);
             let failed = || Error::io("answer names on", address.to_string());
             let (datagrams, streams) = bind(address, &mut inherited).map_err(failed())?;
+            ports.push((Protocol::Udp, datagrams.local_addr().map_err(failed())?));
+            ports.push((Protocol::Tcp, streams.local_addr().map_err(failed())?));
             for descriptor in [datagrams.as_fd(), streams.as_fd()] {
                 kept.push(descriptor.try_clone_to_owned().map_err(failed())?);
             }
@@ -98,7 +105,12 @@ impl NameService {
             options.tracker.spawn(Arc::clone(&service).streams(streams));
         }
         options.tracker.spawn(service.follow());
-        Ok(Self { sockets: kept })
+        Ok(Self { sockets: kept, ports })
+    }
+
+    /// Where it answers.
+    pub(crate) fn ports(&self) -> &[(Protocol, SocketAddr)] {
+        &self.ports
     }
 
     /// Duplicates of the bound sockets, to be kept by a process that outlives this one.
@@ -130,20 +142,15 @@ fn inherit(sockets: Vec<OwnedFd>) -> Inherited {
 }
 
 /// The sockets for an address: inherited, or new.
-fn bind(
-    address: SocketAddr,
-    inherited: &mut Inherited,
-) -> std::io::Result<(UdpSocket, TcpListener)> {
-    let same = |found: std::io::Result<SocketAddr>| {
-        found.is_ok_and(|found| (found.ip(), found.port()) == (address.ip(), address.port()))
-    };
+fn bind(address: IpAddr, inherited: &mut Inherited) -> std::io::Result<(UdpSocket, TcpListener)> {
+    let same = |found: std::io::Result<SocketAddr>| found.is_ok_and(|found| found.ip() == address);
     let datagrams = match inherited.datagrams.iter().position(|socket| same(socket.local_addr())) {
         Some(index) => inherited.datagrams.swap_remove(index),
-        None => UdpSocket::bind(address)?,
+        None => UdpSocket::bind((address, 0))?,
     };
     let streams = match inherited.streams.iter().position(|socket| same(socket.local_addr())) {
         Some(index) => inherited.streams.swap_remove(index),
-        None => TcpListener::bind(address)?,
+        None => TcpListener::bind((address, 0))?,
     };
     datagrams.set_nonblocking(true)?;
     streams.set_nonblocking(true)?;

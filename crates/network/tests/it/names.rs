@@ -17,7 +17,7 @@ use network::{NameService, NameServiceOptions, Networks};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::world::{Machine, on_host, open, request};
+use crate::world::{Machine, on_host, open, request, tcp, web};
 
 /// The service on a thread of its own, ended on drop.
 struct Running {
@@ -41,7 +41,9 @@ impl Running {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let entered = runtime.enter();
-        let sockets = NameService::start(&names, options).unwrap().sockets().unwrap();
+        let service = NameService::start(&names, options).unwrap();
+        networks.lead_to_names(&service).unwrap();
+        let sockets = service.sockets().unwrap();
         drop(entered);
         let thread = std::thread::spawn(move || {
             tracker.close();
@@ -75,14 +77,18 @@ fn show(answer: &Message) -> String {
 
 /// Asks by UDP from inside a namespace.
 fn ask(namespace: &OwnedFd, server: IpAddr, name: &str, kind: RecordType) -> String {
+    ask_at(namespace, SocketAddr::new(server, 53), name, kind)
+}
+
+fn ask_at(namespace: &OwnedFd, server: SocketAddr, name: &str, kind: RecordType) -> String {
     namespace::in_network(namespace, || {
         let socket = UdpSocket::bind(SocketAddr::new(
-            if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() },
+            if server.is_ipv4() { IpAddr::from([0; 4]) } else { [0; 16].into() },
             0,
         ));
         let socket = socket.unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
-        socket.connect((server, 53)).unwrap();
+        socket.connect(server).unwrap();
         let question = query(name, kind);
         socket.send(&question.to_vec().unwrap()).unwrap();
         let mut buffer = [0; 4096];
@@ -193,9 +199,10 @@ fn containers_are_known_by_their_names() {
         assert_eq!(show(&answer), "NoError 172.17.0.2");
         assert!(answer.answers[0].ttl <= 5);
         // A neighbor of the host finds no resolver.
-        let refused =
-            crate::names::ask(&machine.namespace, gateway.ipv4.into(), "web", RecordType::A);
-        assert_eq!(refused, "Refused");
+        let socket = UdpSocket::from(service.sockets[0].try_clone().unwrap());
+        let real = socket.local_addr().unwrap();
+        assert_ne!(real.port(), 53);
+        assert_eq!(ask_at(&machine.namespace, real, "web", RecordType::A), "Refused");
         networks.rename(&mut client.record, "other");
         let web_asks = |name: &str| {
             crate::names::ask(&web.namespace, gateway.ipv4.into(), name, RecordType::A)
@@ -209,6 +216,39 @@ fn containers_are_known_by_their_names() {
         assert_eq!(web_asks("other"), "NoError 172.17.0.3");
         networks.disconnect(&client.record).unwrap();
         assert_eq!(web_asks("other"), "ServFail");
+    });
+}
+
+#[test]
+fn port_53_is_free_for_the_host_and_for_containers() {
+    on_host(|| {
+        let machine = Machine::new();
+        let networks = open();
+        let directory = resolv_conf("nameserver 127.0.0.53");
+        let path = directory.path().join("resolv.conf");
+        // A server of the host has the port on every address.
+        let taken = (
+            UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53)).unwrap(),
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, 53)).unwrap(),
+        );
+        let service = Running::start(&networks, &path, Vec::new());
+        let client = networks.connect(&request("client")).unwrap();
+        let gateway = client.record.gateway.ipv4;
+        let asks = || ask(&client.namespace, gateway.into(), "client", RecordType::A);
+        assert_eq!(asks(), "NoError 172.17.0.2");
+        drop((taken, service));
+
+        // A container publishes it on every address; names are still answered.
+        let _service = Running::start(&networks, &path, Vec::new());
+        let mut wanted = request("server");
+        wanted.ports = vec![tcp(None, 53, 80)];
+        let _server = web(&networks, &wanted);
+        assert!(crate::world::ask(&machine.namespace, "192.0.2.1:53").is_ok());
+        assert_eq!(asks(), "NoError 172.17.0.2");
+        let answer = ask_by_tcp(&client.namespace, gateway.into(), "client", RecordType::A);
+        assert_eq!(show(&answer), "NoError 172.17.0.2");
+        let host = namespace::current_network().unwrap();
+        assert_eq!(ask(&host, gateway.into(), "client", RecordType::A), "NoError 172.17.0.2");
     });
 }
 

@@ -334,6 +334,14 @@ fn the_table_reads_as_it_is_meant() {
             		elements = { 6 . 8080 : fd71:df1a:6ebd:5d86::2 . 80 }
             	}
 
+            	map names4 {
+            		type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service
+            	}
+
+            	map names6 {
+            		type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service
+            	}
+
             	set bridges {
             		type ifname
             		elements = { "brig-a1b2c3" }
@@ -352,6 +360,8 @@ fn the_table_reads_as_it_is_meant() {
 
             	chain prerouting {
             		type nat hook prerouting priority -100; policy accept;
+            		iifname @bridges dnat ip to meta l4proto . ip daddr . th dport map @names4
+            		iifname @bridges dnat ip6 to meta l4proto . ip6 daddr . th dport map @names6
             		dnat ip to meta l4proto . ip daddr . th dport map @bound4
             		meta nfproto 2 fib daddr type 2 dnat ip to meta l4proto . th dport map @any4
             		dnat ip6 to meta l4proto . ip6 daddr . th dport map @bound6
@@ -364,6 +374,8 @@ fn the_table_reads_as_it_is_meant() {
             		meta nfproto 2 fib daddr type 2 dnat ip to meta l4proto . th dport map @any4
             		dnat ip6 to meta l4proto . ip6 daddr . th dport map @bound6
             		ip6 daddr != ::1 fib daddr type 2 dnat ip6 to meta l4proto . th dport map @any6
+            		dnat ip to meta l4proto . ip daddr . th dport map @names4
+            		dnat ip6 to meta l4proto . ip6 daddr . th dport map @names6
             	}
 
             	chain postrouting {
