@@ -127,7 +127,7 @@ pub(crate) fn collect(parts: &Parts<'_>, exists: &dyn Fn(&str) -> bool) -> Resul
         }
     }
     for image in parts.images.list()? {
-        used.extend(image.digests().cloned());
+        used.extend(image.kept().cloned());
     }
     let unused = |digest: &Digest| !used.contains(digest) && !state.keeps(digest);
     for (digest, size) in parts.content.list()? {

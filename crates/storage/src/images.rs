@@ -50,8 +50,13 @@ impl ImageRecord {
         self.layers.iter().map(|layer| layer.diff_id.clone()).collect()
     }
 
+    /// Everything in the store that the image needs, and the indexes by which it was found.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Digest> {
+        self.digests().chain(self.names.iter().filter_map(Reference::digest))
+    }
+
     /// Everything in the store that the image needs.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
+    fn digests(&self) -> impl Iterator<Item = &Digest> {
         let blobs = self.layers.iter().filter_map(|layer| layer.blob.as_ref());
         [&self.id, &self.manifest.digest]
             .into_iter()

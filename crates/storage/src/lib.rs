@@ -25,7 +25,7 @@
 //!                     snapshots (upper + work per container) ──▶ RootMount, for whoever mounts
 //! ```
 
-mod archive;
+pub mod archive;
 mod content;
 mod error;
 mod garbage;

@@ -11,6 +11,7 @@ use linux::mount::OverlayOptions;
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::garbage::Leases;
 use crate::layers::{Directories, Lower, Snapshotter};
 use crate::pending::Pending;
 use crate::trash::{Trash, make_directory};
@@ -60,17 +61,23 @@ pub struct Snapshots {
     layers: Arc<Directories>,
     pending: Arc<Pending>,
     trash: Arc<Trash>,
+    leases: Arc<Leases>,
+}
+
+/// What snapshots are made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) layers: Arc<Directories>,
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) trash: Arc<Trash>,
+    pub(crate) leases: Arc<Leases>,
 }
 
 impl Snapshots {
-    pub(crate) fn new(
-        layout: &Layout,
-        layers: Arc<Directories>,
-        pending: Arc<Pending>,
-        trash: Arc<Trash>,
-    ) -> Self {
+    pub(crate) fn new(layout: &Layout, parts: Parts) -> Self {
+        let Parts { layers, pending, trash, leases } = parts;
         let empty_lower = layout.layers().join("empty");
-        Self { root: layout.snapshots(), empty_lower, layers, pending, trash }
+        Self { root: layout.snapshots(), empty_lower, layers, pending, trash, leases }
     }
 
     /// Makes the directories of a container above an image's layers, given by diff id, lowest
@@ -94,6 +101,9 @@ impl Snapshots {
         if self.read(id).is_ok() {
             return Err(Error::AlreadyExists { noun: "snapshot", name: id.to_owned() });
         }
+        // Until the record says so, nothing else tells a collection that they are needed.
+        let lease = self.leases.take();
+        diff_ids.iter().for_each(|diff_id| lease.hold(diff_id));
         if diff_ids.iter().any(|diff_id| self.layers.is_pending(diff_id)) {
             self.pending.sync(&self.trash)?;
         }

@@ -14,6 +14,7 @@ use crate::layers::Directories;
 use crate::lock::RootLock;
 use crate::ownership;
 use crate::pending::{self, Pending};
+use crate::snapshots;
 use crate::trash::{Trash, make_directory};
 use crate::{
     Collected, Content, Error, Images, Layout, Lease, Records, Result, Snapshots, Snapshotter,
@@ -92,12 +93,17 @@ impl Store {
         let pending = Arc::new(Pending::new(&layout));
         let layers = Arc::new(Directories::new(&layout, Arc::clone(&trash), Arc::clone(&leases)));
         let records = Arc::new(Records::open(&layout.records())?);
-        let parts = (Arc::clone(&layers), Arc::clone(&pending), Arc::clone(&trash));
+        let parts = snapshots::Parts {
+            layers: Arc::clone(&layers),
+            pending: Arc::clone(&pending),
+            trash: Arc::clone(&trash),
+            leases: Arc::clone(&leases),
+        };
         let content = Content::new(layout.content(), Arc::clone(&leases));
         Ok(Self {
             instance,
             first_of_boot,
-            snapshots: Snapshots::new(&layout, parts.0, parts.1, parts.2),
+            snapshots: Snapshots::new(&layout, parts),
             images: Images::new(images::Parts {
                 records: Arc::clone(&records),
                 content: content.clone(),

@@ -96,7 +96,8 @@ pub(super) async fn prune_builds(call: Call) -> Answer {
     Ok(http::json(&BuildPruneResponse::default()))
 }
 
-/// Removes images without a tag; with `dangling=false` all that no container uses.
+/// Removes images without a tag; with `dangling=false` all that no container uses. What is left of
+/// pulls and loads that failed goes too.
 pub(super) async fn prune(server: Arc<Server>, call: Call) -> Answer {
     let filters = Filters::parse(call.query.get("filters"))?;
     filters.check(&["dangling", "label", "label!", "until"])?;
@@ -126,6 +127,7 @@ pub(super) async fn prune(server: Arc<Server>, call: Call) -> Answer {
                 response.images_deleted.extend(remove_one(&engine, &id, options).await?);
                 response.space_reclaimed += image.size;
             }
+            response.space_reclaimed += engine.images().collect_garbage().await?;
             Ok::<_, engine::Error>(response)
         })
         .await?;

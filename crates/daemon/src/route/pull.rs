@@ -91,7 +91,15 @@ async fn next(mut source: Source) -> Option<(io::Result<Bytes>, Source)> {
 pub(super) async fn load(server: Arc<Server>, call: Call) -> Answer {
     let quiet = call.query.flag("quiet");
     let (sender, receiver) = mpsc::channel(PIECES);
-    drop(server.tasks.spawn(pump(call.body, sender)));
+    let engine = Arc::clone(&server.engine);
+    let feeding = async move {
+        tokio::select! {
+            () = pump(call.body, sender) => {}
+            // A client that has fallen silent keeps nobody from ending.
+            () = engine.images().closed() => {}
+        }
+    };
+    drop(server.tasks.spawn(feeding));
     let archive = Archive { receiver, piece: Bytes::new(), ended: false };
     let progress = server.engine.images().load(Box::new(archive));
     stream(progress, quiet).await

@@ -85,7 +85,7 @@ impl Containers {
                 Ok(())
             })
             .await?;
-        shared.empty_trash();
+        shared.collect_garbage();
         Ok(())
     }
 

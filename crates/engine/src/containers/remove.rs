@@ -72,20 +72,23 @@ async fn remove(shared: &Arc<Shared>, container: &Arc<Container>, volumes: bool)
         .blocking("remove the container", move |rooms| {
             container_too.forget(rooms)?;
             discard(rooms, &record, volumes);
-            Ok(())
+            Ok(rooms.store.images().get(&record.image_id).is_ok_and(|image| image.is_none()))
         })
         .await;
-    if let Err(error) = done {
+    let image_is_gone = done.inspect_err(|_| {
         container.change(|state| {
             state.status = machine::next(state.status, Step::RemoveFailed).unwrap_or(Status::Dead);
         });
-        return Err(error);
-    }
+    })?;
     shared.table.remove(container);
     shared.execs.forget(&container.id);
     shared.publish(container, Action::Destroy, &[]);
     container.gone();
-    shared.empty_trash();
+    if image_is_gone {
+        shared.collect_garbage();
+    } else {
+        shared.empty_trash();
+    }
     Ok(())
 }
 
@@ -129,6 +132,17 @@ fn discard(rooms: &Rooms, record: &Record, volumes: bool) {
 }
 
 impl Shared {
+    /// Removes layers and blobs that nobody needs, on the side, and then what was thrown away.
+    pub(super) fn collect_garbage(self: &Arc<Self>) {
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            if let Err(error) = shared.rooms.images.collect_garbage().await {
+                tracing::warn!(error = %stdx::chain(&error), "garbage");
+            }
+            shared.empty_trash();
+        });
+    }
+
     /// Deletes what was thrown away, on the side; one sweep at a time.
     pub(super) fn empty_trash(self: &Arc<Self>) {
         use std::sync::atomic::Ordering;

@@ -10,7 +10,6 @@ use oci::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 use oci::{Digest, Platform, Reference};
 use storage::{ImageRecord, LayerRecord, Store};
 
-use super::content;
 use crate::container::INIT_LABEL;
 
 /// The date that built-in images bear: theirs would be that of a build, and differ each time.
@@ -72,10 +71,10 @@ pub(super) fn install(store: &Store, program: &Program) -> storage::Result<(Dige
     if known.is_some_and(|known| names.iter().all(|name| known.names.contains(name))) {
         return Ok((manifest, id, false));
     }
-    content::write(store, &layer, &parts.layer)?;
+    store.content().write_as(&layer, &parts.layer)?;
     let unpacked = store.layers().unpack(&mut parts.layer.as_slice(), &layer)?;
-    content::write(store, &id, &parts.config_bytes)?;
-    content::write(store, &manifest, &parts.manifest_bytes)?;
+    store.content().write_as(&id, &parts.config_bytes)?;
+    store.content().write_as(&manifest, &parts.manifest_bytes)?;
     store.images().put(&ImageRecord {
         id: id.clone(),
         manifest: Descriptor::of(OCI_MANIFEST, &parts.manifest_bytes),

@@ -62,6 +62,14 @@ pub enum ImageError {
         /// The image's.
         actual: String,
     },
+    /// A mistake of this program ended it.
+    #[error("{operation} of {object} ended unexpectedly")]
+    Broken {
+        /// `pull` or `load`.
+        operation: &'static str,
+        /// The image, or "archive".
+        object: String,
+    },
     /// Everybody who waited has gone, or the engine closes.
     #[error("{operation} of {object} was cancelled")]
     Cancelled {
@@ -79,7 +87,7 @@ impl ImageError {
         match self {
             Self::Registry(error) => error.kind(),
             Self::Storage { source, .. } | Self::Layer(source) => source.kind(),
-            Self::Verification { .. } => ErrorKind::Internal,
+            Self::Verification { .. } | Self::Broken { .. } => ErrorKind::Internal,
             Self::Io { source, .. } => ErrorKind::of_io(source),
             Self::Archive { .. } => ErrorKind::InvalidInput,
             Self::Platform { .. } => ErrorKind::NotFound,
@@ -98,6 +106,7 @@ impl ImageError {
             Self::Io { .. }
             | Self::Archive { .. }
             | Self::Platform { .. }
+            | Self::Broken { .. }
             | Self::Cancelled { .. } => None,
         }
     }

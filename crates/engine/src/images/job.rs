@@ -8,6 +8,7 @@ use oci::Digest;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Reader};
+use super::error::ImageError;
 use super::progress::ImageEvent;
 use crate::error::Result;
 
@@ -27,6 +28,13 @@ impl Job {
         let job = Arc::new(Self { waiting: Mutex::new(1), ..Self::default() });
         let reader = Reader::new(Arc::clone(&job.board));
         (Progress { reader, job: Arc::clone(&job) }, job)
+    }
+
+    /// Ends the job, whose outcome may be on the board already. Threads that still run see that and
+    /// stop.
+    pub(super) fn end(&self, operation: &'static str, object: String) {
+        self.cancelled.cancel();
+        self.board.finish(Err(ImageError::Broken { operation, object }));
     }
 
     /// Another one who waits; `None` when the job is given up already.

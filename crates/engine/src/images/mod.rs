@@ -12,7 +12,6 @@
 
 mod board;
 mod builtin;
-mod content;
 mod error;
 mod image;
 mod job;
@@ -33,6 +32,7 @@ use storage::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::error::Error;
 use crate::event::{Action, Events, Subject};
 
 pub use error::ImageError;
@@ -89,6 +89,32 @@ impl Images {
         let (progress, job) = job::Job::begin();
         drop(self.tasks.spawn(Arc::clone(self).run_load(archive, job)));
         progress
+    }
+
+    /// Removes layers and blobs that no image, container, pull or load needs: what killed pulls and
+    /// failed loads left, and what outlived its image for a container's sake. Returns the bytes
+    /// that are free once the trash is empty.
+    ///
+    /// # Errors
+    /// When something cannot be read or renamed; what could be removed is.
+    pub async fn collect_garbage(&self) -> Result<u64, Error> {
+        // Snapshots of containers are not ours to judge: every one of them is kept.
+        let collect = |store: &Store| store.collect_garbage(&|_| true);
+        let collected = self.blocking("remove", "what no image needs", collect).await?;
+        if collected.blobs + collected.layers > 0 {
+            tracing::info!(
+                blobs = collected.blobs,
+                layers = collected.layers,
+                bytes = collected.bytes,
+                "removed what no image needs"
+            );
+        }
+        Ok(collected.bytes)
+    }
+
+    /// Ends when the images are given up: whoever feeds a load must let go of it then.
+    pub async fn closed(&self) {
+        self.closing.cancelled().await;
     }
 
     /// Gives up what is under way and waits until all its threads have ended.

@@ -11,60 +11,79 @@ mod pax;
 mod reader;
 mod sparse;
 
-pub(crate) use reader::Reader;
+pub use reader::{Contents, Reader};
 
 use crate::ArchiveError;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A regular file.
     File,
+    /// Another name of an earlier entry.
     HardLink,
+    /// A symbolic link.
     Symlink,
+    /// A character device with major and minor number.
     Character(u32, u32),
+    /// A block device with major and minor number.
     Block(u32, u32),
+    /// A directory.
     Directory,
+    /// A named pipe.
     Fifo,
 }
 
 /// Seconds and nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Time {
-    pub(crate) seconds: i64,
-    pub(crate) nanoseconds: u32,
+pub struct Time {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// What is over them.
+    pub nanoseconds: u32,
 }
 
 /// A run of bytes of a sparse file that is in the archive; the rest is holes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) offset: u64,
-    pub(crate) length: u64,
+pub struct Segment {
+    /// Where it belongs in the file.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
 }
 
 /// One entry; its data follows in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) path: Vec<u8>,
-    pub(crate) kind: Kind,
+pub struct Entry {
+    /// Its name, as a stranger wrote it.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
     /// The target of a link.
-    pub(crate) link: Vec<u8>,
+    pub link: Vec<u8>,
     /// The twelve permission bits.
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) modified: Time,
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// When its content was last changed.
+    pub modified: Time,
     /// The size of the file in bytes, holes included.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Where the data belongs, if not all at the beginning; ascending, not overlapping.
-    pub(crate) segments: Option<Vec<Segment>>,
-    pub(crate) attributes: Vec<Attribute>,
+    pub segments: Option<Vec<Segment>>,
+    /// Extended attributes.
+    pub attributes: Vec<Attribute>,
 }
 
 /// An extended attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Attribute {
-    pub(crate) name: Vec<u8>,
-    pub(crate) value: Vec<u8>,
+pub struct Attribute {
+    /// Its name, with the namespace.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
 }
 
 /// Bytes in a block, the unit of everything in an archive.

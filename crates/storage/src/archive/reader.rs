@@ -1,6 +1,6 @@
 //! Entry after entry.
 
-use std::io::{BufRead, ErrorKind};
+use std::io::{self, BufRead, ErrorKind, Read};
 
 use super::header::{self, Header};
 use super::pax::Pax;
@@ -12,7 +12,7 @@ type Result<T> = std::result::Result<T, ArchiveError>;
 
 /// Reads an archive once, from front to back.
 #[derive(Debug)]
-pub(crate) struct Reader<R> {
+pub struct Reader<R> {
     input: R,
     /// Bytes of the archive read so far.
     offset: u64,
@@ -31,13 +31,40 @@ struct Extensions {
     link: Option<Vec<u8>>,
 }
 
+/// The data of one entry.
+#[derive(Debug)]
+pub struct Contents<'a, R> {
+    reader: &'a mut Reader<R>,
+}
+
+impl<R: BufRead> Read for Contents<'_, R> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let (mut filled, limit) = (0, space.len() as u64);
+        let mut fill = |piece: &[u8]| {
+            let end = filled + piece.len();
+            if let Some(space) = space.get_mut(filled..end) {
+                space.copy_from_slice(piece);
+                filled = end;
+            }
+            Ok(())
+        };
+        self.reader.take(limit, &mut fill).map_err(io::Error::other)?;
+        Ok(filled)
+    }
+}
+
 impl<R: BufRead> Reader<R> {
-    pub(crate) fn new(input: R) -> Self {
+    /// An archive that begins where `input` stands.
+    #[must_use]
+    pub fn new(input: R) -> Self {
         Self { input, offset: 0, remaining: 0, padding: 0 }
     }
 
     /// The next entry; what was not read of the present one is skipped. `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
+    ///
+    /// # Errors
+    /// When the archive is malformed, truncated or cannot be read.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         let mut extensions = Extensions::default();
         loop {
             self.skip_rest()?;
@@ -69,6 +96,12 @@ impl<R: BufRead> Reader<R> {
             }
             extensions.any = true;
         }
+    }
+
+    /// The rest of the present entry's data. What is wrong with the archive comes as an
+    /// [`io::Error`] around an [`ArchiveError`].
+    pub fn contents(&mut self) -> Contents<'_, R> {
+        Contents { reader: self }
     }
 
     /// Gives the rest of the present entry's data to `sink`, piece by piece.

@@ -83,15 +83,24 @@ impl Content {
     /// As for writing a file.
     pub fn write(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.has(&digest) {
-            let mut writer = self.writer(&digest, Some(bytes.len() as u64))?;
-            writer.restart()?;
-            writer
-                .write_all(bytes)
-                .map_err(|source| Error::io("write", &self.root.join(digest.hex()), source))?;
-            writer.commit()?;
-        }
+        self.write_as(&digest, bytes)?;
         Ok(digest)
+    }
+
+    /// Stores a small blob whose digest is known already, of whatever algorithm.
+    ///
+    /// # Errors
+    /// As for writing a file; `WrongDigest`.
+    pub fn write_as(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        if self.has(digest) {
+            return Ok(());
+        }
+        let mut writer = self.writer(digest, Some(bytes.len() as u64))?;
+        writer.restart()?;
+        writer
+            .write_all(bytes)
+            .map_err(|source| Error::io("write", &self.root.join(digest.hex()), source))?;
+        writer.commit()
     }
 
     /// Starts or resumes a blob. `size` in bytes, if known, is checked; what an earlier writer left

@@ -59,7 +59,7 @@ pub(super) fn unpack(
         since_look: 0,
     };
     let mut reader = Reader::new(input);
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.next_entry()? {
         unpacker.entry(&mut reader, entry)?;
     }
     reader.drain()?;

@@ -95,3 +95,42 @@ fn pulls_and_collections_at_once() {
         assert!(store.layers().has(&image.layers[0].diff_id));
     }
 }
+
+#[test]
+fn the_index_that_an_image_was_found_by_is_kept() {
+    let world = World::new();
+    let store = &world.store;
+    let index = store.content().write(b"index").unwrap();
+    let mut image = make(store, "image", &["image"]);
+    image.names.push(Reference::parse("image").unwrap().with_digest(index.clone()));
+    store.images().put(&image).unwrap();
+    assert_eq!(store.collect_garbage(&|_| true).unwrap(), storage::Collected::default());
+    store.images().remove(&image.id).unwrap();
+    store.collect_garbage(&|_| true).unwrap();
+    assert!(!store.content().has(&index));
+}
+
+#[test]
+fn containers_are_made_while_their_image_goes() {
+    let world = World::new();
+    let store = &world.store;
+    let diff_ids = make(store, "image", &[]).diff_ids();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                store.collect_garbage(&|_| true).unwrap();
+            }
+        });
+        for round in 0..200 {
+            make(store, "image", &[]);
+            let id = format!("c{round}");
+            // Either there is no container, or it has its layers.
+            if store.snapshots().prepare_container(&id, &diff_ids, false).is_ok() {
+                assert!(store.layers().has(&diff_ids[0]), "round {round}");
+            }
+            store.snapshots().remove(&id).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use oci::{Algorithm, Digest, Hasher};
-use storage::{Lease, Store};
-use tar::EntryType;
+use storage::archive::{Kind, Reader};
+use storage::{ArchiveError, Lease, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::Cancellable;
@@ -14,8 +16,10 @@ use crate::images::error::{ImageError, Result};
 
 /// The longest document, in bytes.
 const MAX_DOCUMENT: u64 = 16 << 20;
-/// The most bytes of documents that one archive may have.
-const MAX_DOCUMENTS: u64 = 64 << 20;
+/// The most bytes of documents and names that are kept of one archive.
+const MAX_HELD: u64 = 64 << 20;
+/// What an entry takes besides, in bytes, roughly.
+const ENTRY: u64 = 128;
 /// Links followed to a file before we give up.
 const MAX_LINKS: usize = 8;
 
@@ -25,18 +29,52 @@ pub(super) struct Archive {
     documents: HashMap<String, Vec<u8>>,
     files: HashMap<String, Scratch>,
     links: HashMap<String, String>,
-    read: u64,
+    /// Where all files without a digest in their name lie, one behind the other.
+    scratch: Option<Arc<File>>,
+    /// Bytes in memory, and in the scratch file.
+    held: u64,
+    scratched: u64,
 }
 
 /// A file of the archive without a digest in its name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Scratch {
-    /// Its bytes.
-    pub(super) file: File,
-    /// Their digest.
+    file: Arc<File>,
+    start: u64,
+    /// Its bytes' digest.
     pub(super) digest: Digest,
     /// Their number.
     pub(super) size: u64,
+}
+
+impl Scratch {
+    /// Its bytes from the beginning.
+    pub(super) fn reader(&self) -> ScratchReader {
+        ScratchReader {
+            file: Arc::clone(&self.file),
+            position: self.start,
+            end: self.start + self.size,
+        }
+    }
+}
+
+/// Reads one file within the scratch file.
+#[derive(Debug)]
+pub(super) struct ScratchReader {
+    file: Arc<File>,
+    position: u64,
+    end: u64,
+}
+
+impl Read for ScratchReader {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let length = space.len().min(left);
+        let count =
+            self.file.read_at(space.get_mut(..length).unwrap_or_default(), self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
 }
 
 impl Archive {
@@ -49,23 +87,33 @@ impl Archive {
     ) -> Result<Self> {
         let stream = Cancellable { inner: stream, cancelled: cancelled.clone() };
         let mut archive = Self::default();
-        let mut tape = tar::Archive::new(decompress(stream).map_err(broken)?);
-        for entry in tape.entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            let path = normalize(&String::from_utf8_lossy(&entry.path_bytes()));
-            let target = entry.link_name_bytes();
-            let target = target.map(|name| String::from_utf8_lossy(&name).into_owned());
-            match entry.header().entry_type() {
-                EntryType::Symlink => archive.link(&path, target.as_deref(), true),
-                EntryType::Link => archive.link(&path, target.as_deref(), false),
-                EntryType::Regular | EntryType::Continuous => {
-                    let size = entry.size();
-                    archive.file(store, lease, (path, size), &mut entry)?;
+        let mut tape = Reader::new(BufReader::new(decompress(stream).map_err(broken)?));
+        while let Some(entry) = tape.next_entry().map_err(broken)? {
+            let path = normalize(&String::from_utf8_lossy(&entry.path));
+            let target = String::from_utf8_lossy(&entry.link);
+            archive.hold(ENTRY + (path.len() + target.len()) as u64)?;
+            match entry.kind {
+                Kind::Symlink => archive.link(&path, &target, true),
+                Kind::HardLink => archive.link(&path, &target, false),
+                Kind::File if entry.segments.is_some() => {
+                    return Err(invalid(&format!("{path} is a sparse file")));
+                }
+                Kind::File => {
+                    archive.file(store, lease, (path, entry.size), &mut tape.contents())?;
                 }
                 _ => {}
             }
         }
         Ok(archive)
+    }
+
+    /// Counts what is kept in memory of a stranger's archive.
+    fn hold(&mut self, bytes: u64) -> Result<()> {
+        self.held += bytes;
+        if self.held > MAX_HELD {
+            return Err(invalid("it has too many entries and documents"));
+        }
+        Ok(())
     }
 
     /// A document by path, links followed.
@@ -74,15 +122,12 @@ impl Archive {
         self.documents.get(&path).map(Vec::as_slice)
     }
 
-    /// Takes a file out of the archive; two names of one file give it twice.
-    pub(super) fn file_at(&self, path: &str) -> Result<Option<Scratch>> {
-        let Some(found) = self.files.get(&self.follow(path)) else { return Ok(None) };
-        let file = found.file.try_clone().map_err(ImageError::io("open", path))?;
-        Ok(Some(Scratch { file, digest: found.digest.clone(), size: found.size }))
+    /// A file by path, links followed.
+    pub(super) fn file_at(&self, path: &str) -> Option<Scratch> {
+        self.files.get(&self.follow(path)).cloned()
     }
 
-    fn link(&mut self, path: &str, target: Option<&str>, relative: bool) {
-        let Some(target) = target else { return };
+    fn link(&mut self, path: &str, target: &str, relative: bool) {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         let target =
             if relative { normalize(&format!("{parent}/{target}")) } else { normalize(target) };
@@ -110,18 +155,34 @@ impl Archive {
             return blob(store, &digest, size, entry);
         }
         if path.rsplit('.').next() == Some("tar") {
-            let scratch = scratch(store, size, entry)?;
+            let scratch = self.scratch(store, size, entry)?;
             self.files.insert(path, scratch);
         } else if size <= MAX_DOCUMENT && is_document(&path) {
-            self.read += size;
-            if self.read > MAX_DOCUMENTS {
-                return Err(invalid("it has too many documents"));
-            }
+            self.hold(size)?;
             let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(broken)?;
+            entry.read_to_end(&mut bytes).map_err(unreadable("archive"))?;
             self.documents.insert(path, bytes);
         }
         Ok(())
+    }
+
+    fn scratch(&mut self, store: &Store, size: u64, entry: &mut dyn Read) -> Result<Scratch> {
+        let file = match &self.scratch {
+            Some(file) => Arc::clone(file),
+            None => {
+                let file = store.content().scratch();
+                let file = Arc::new(file.map_err(ImageError::storage("read", "archive"))?);
+                Arc::clone(self.scratch.insert(file))
+            }
+        };
+        let start = self.scratched;
+        let mut hashing = Hashing { file: &file, hasher: Hasher::new(Algorithm::Sha256) };
+        self.scratched += io::copy(entry, &mut hashing).map_err(unreadable("archive"))?;
+        if self.scratched != start + size {
+            return Err(invalid("it is truncated"));
+        }
+        let digest = hashing.hasher.finish();
+        Ok(Scratch { file, start, digest, size })
     }
 }
 
@@ -139,6 +200,14 @@ fn broken(error: impl std::error::Error) -> ImageError {
     ImageError::Archive { reason: stdx::chain(&error) }
 }
 
+/// What went wrong between archive and disk: the archive is to blame only for what it says.
+fn unreadable(object: &str) -> impl FnOnce(io::Error) -> ImageError {
+    move |error| match error.get_ref().and_then(|cause| cause.downcast_ref::<ArchiveError>()) {
+        Some(cause) => broken(cause),
+        None => ImageError::io("read", object)(error),
+    }
+}
+
 fn is_document(path: &str) -> bool {
     path.ends_with(".json") || matches!(path, "oci-layout" | "repositories")
 }
@@ -150,29 +219,19 @@ fn blob(store: &Store, digest: &Digest, size: u64, entry: &mut dyn Read) -> Resu
     let failed = || ImageError::storage("write blob", digest.to_string());
     let mut writer = store.content().writer(digest, Some(size)).map_err(failed())?;
     writer.restart().map_err(failed())?;
-    io::copy(entry, &mut writer).map_err(ImageError::io("read", digest.to_string()))?;
+    io::copy(entry, &mut writer).map_err(unreadable(digest.as_str()))?;
     writer.commit().map_err(|error| match error {
         storage::Error::WrongDigest { .. } => invalid(&format!("blob {digest} has another digest")),
         other => failed()(other),
     })
 }
 
-fn scratch(store: &Store, size: u64, entry: &mut dyn Read) -> Result<Scratch> {
-    let file = store.content().scratch().map_err(ImageError::storage("read", "archive"))?;
-    let mut hashing = Hashing { file, hasher: Hasher::new(Algorithm::Sha256) };
-    let copied = io::copy(entry, &mut hashing).map_err(ImageError::io("read", "archive"))?;
-    if copied != size {
-        return Err(invalid("it is truncated"));
-    }
-    Ok(Scratch { file: hashing.file, digest: hashing.hasher.finish(), size })
-}
-
-struct Hashing {
-    file: File,
+struct Hashing<'a> {
+    file: &'a File,
     hasher: Hasher,
 }
 
-impl Write for Hashing {
+impl Write for Hashing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.hasher.update(bytes.get(..count).unwrap_or_default());

@@ -165,7 +165,7 @@ fn from_saved(
 }
 
 fn source(store: &Store, archive: &Archive, path: &str) -> Result<Source> {
-    if let Some(scratch) = archive.file_at(path)? {
+    if let Some(scratch) = archive.file_at(path) {
         return Ok(Source::Scratch(scratch));
     }
     let lacking = || invalid(&format!("it lacks {path}"));

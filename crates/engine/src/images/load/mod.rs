@@ -1,7 +1,7 @@
 //! Loading: images out of an archive.
 //!
 //! ```text
-//! stream ─► read: small documents in memory, blobs into the store, nameless layers into scratch files
+//! stream ─► read: small documents in memory, blobs into the store, nameless layers into a scratch file
 //!        ─► describe: manifest.json (docker save) or index.json (OCI layout) → what images there are
 //!        ─► store: unpack the layers that are not here, write documents, record
 //! ```
@@ -11,7 +11,7 @@
 mod archive;
 mod describe;
 
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -22,16 +22,26 @@ use tokio_util::sync::CancellationToken;
 
 use self::archive::Archive;
 use self::describe::{Found, Source, describe};
+use super::Images;
 use super::error::{ImageError, Result};
 use super::job::Job;
 use super::meter::{Counted, Meter};
 use super::progress::{ImageEvent, LayerStatus};
-use super::{Images, content};
 use crate::event::Action;
+
+/// The end of a load that panicked.
+struct Ending<'a>(&'a Job);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end("load", "archive".to_owned());
+    }
+}
 
 impl Images {
     /// Does the load and writes its end on the board.
     pub(super) async fn run_load(self: Arc<Self>, archive: Box<dyn Read + Send>, job: Arc<Job>) {
+        let _ending = Ending(&job);
         let (store, work) = (Arc::clone(&self.store), Arc::clone(&job));
         let loading = self.tasks.spawn_blocking(move || load(&store, archive, &work));
         let cancelled =
@@ -39,7 +49,9 @@ impl Images {
         let outcome = tokio::select! {
             biased;
             () = self.closing.cancelled() => Err(cancelled()),
-            loaded = loading => loaded.unwrap_or_else(|_| Err(cancelled())),
+            loaded = loading => loaded.unwrap_or_else(|_| {
+                Err(ImageError::Broken { operation: "load", object: "archive".to_owned() })
+            }),
         };
         let outcome = match outcome {
             Err(_) if job.cancelled.is_cancelled() => Err(cancelled()),
@@ -90,10 +102,8 @@ fn install(store: &Store, found: Found, job: &Job) -> Result<Digest> {
                 let unpacked = unpack(store, file, descriptor.size, diff_id, job)?;
                 (Some(*descriptor), unpacked)
             }
-            Source::Scratch(mut scratch) => {
-                let length = scratch.size;
-                scratch.file.rewind().map_err(ImageError::io("read", "archive"))?;
-                (None, unpack(store, scratch.file, length, diff_id, job)?)
+            Source::Scratch(scratch) => {
+                (None, unpack(store, scratch.reader(), scratch.size, diff_id, job)?)
             }
         };
         size += unpacked;
@@ -101,7 +111,7 @@ fn install(store: &Store, found: Found, job: &Job) -> Result<Digest> {
     }
     let id = Digest::of(&found.config_bytes);
     let write = |digest: &Digest, bytes: &[u8]| {
-        content::write(store, digest, bytes).map_err(failed("write", digest.as_str()))
+        store.content().write_as(digest, bytes).map_err(failed("write", digest.as_str()))
     };
     write(&id, &found.config_bytes)?;
     write(&found.manifest.digest, &found.manifest_bytes)?;

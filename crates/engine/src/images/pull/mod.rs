@@ -15,7 +15,7 @@ use storage::{ImageRecord, LayerRecord, Lease, Store};
 use self::layer::{Fetcher, Layer};
 use super::error::{ImageError, Result};
 use super::job::Job;
-use super::{Images, builtin, content};
+use super::{Images, builtin};
 use crate::images::progress::{ImageEvent, LayerStatus};
 
 /// Layers of one image that are fetched at once.
@@ -46,9 +46,24 @@ struct Outcome {
     changed: bool,
 }
 
+/// The end of a pull that panicked: nobody waits for it, or joins it.
+struct Ending<'a> {
+    images: &'a Images,
+    request: &'a PullRequest,
+    job: &'a Arc<Job>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.images.pulls.leave(self.request, self.job);
+        self.job.end("pull", self.request.reference.familiar());
+    }
+}
+
 impl Images {
     /// Does the pull and writes its end on the board.
     pub(super) async fn run_pull(self: Arc<Self>, request: PullRequest, job: Arc<Job>) {
+        let _ending = Ending { images: &self, request: &request, job: &job };
         let reference = &request.reference;
         let cancelled =
             || ImageError::Cancelled { operation: "pull", object: reference.familiar() };
@@ -58,7 +73,7 @@ impl Images {
             () = self.closing.cancelled() => Err(cancelled()),
             outcome = Box::pin(self.pull_image(&request, &job)) => outcome,
         };
-        // Threads that still run see this and stop.
+        // Threads that still run see this and stop. Whoever asks again begins anew.
         job.cancelled.cancel();
         self.pulls.leave(&request, &job);
         job.board.finish(outcome.map(|outcome| {
@@ -225,10 +240,10 @@ fn store_image(
         return Ok(false);
     }
     if let Some(index) = &resolved.index {
-        content::write(store, &resolved.target.digest, index)?;
+        store.content().write_as(&resolved.target.digest, index)?;
     }
-    content::write(store, &resolved.descriptor.digest, &resolved.manifest)?;
-    content::write(store, &id, &resolved.config)?;
+    store.content().write_as(&resolved.descriptor.digest, &resolved.manifest)?;
+    store.content().write_as(&id, &resolved.config)?;
     let mut size = 0;
     let mut layers = Vec::new();
     for (diff_id, blob) in resolved.image.rootfs.diff_ids.iter().zip(resolved.layers) {
@@ -247,4 +262,37 @@ fn store_image(
     };
     store.images().put(&record)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+
+    use oci::Reference;
+    use storage::{Layout, Store};
+
+    use super::{Ending, PullRequest};
+    use crate::images::Images;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_pull_that_has_panicked() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(Layout::at_root(directory.path())).unwrap());
+        let client = registry::Client::new(registry::Config::new());
+        let images = Images::new(store, client, crate::Events::default());
+        let reference = Reference::parse("app").unwrap();
+        let request = PullRequest { reference, platform: None, credentials: None };
+        let (progress, job) = images.pulls.join(&request);
+        let job = job.unwrap();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _ending = Ending { images: &images, request: &request, job: &job };
+            panic!("for the test");
+        }));
+        panicked.unwrap_err();
+        let error = progress.finish().await.unwrap_err();
+        assert_eq!(error.to_string(), "pull of app:latest ended unexpectedly");
+        assert!(job.cancelled.is_cancelled());
+        assert!(images.pulls.join(&request).1.is_some(), "the next one begins anew");
+    }
 }

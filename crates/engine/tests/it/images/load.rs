@@ -1,7 +1,8 @@
 //! Loading archives.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use engine::images::ImageEvent;
 use stdx::ErrorKind;
@@ -126,4 +127,121 @@ async fn a_truncated_archive_is_refused() {
     let (_, end) = load(&world, &file).await;
     end.unwrap_err();
     assert!(world.images.inspect("app:1").await.is_err());
+}
+
+/// A stream that says the same for ever.
+struct Endless {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+        let rest = &self.bytes[self.at..];
+        let count = rest.len().min(space.len());
+        space[..count].copy_from_slice(&rest[..count]);
+        self.at = (self.at + count) % self.bytes.len();
+        Ok(count)
+    }
+}
+
+fn entry(path: &str, kind: tar::EntryType, target: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(0);
+    header.set_mode(0o644);
+    if target.is_empty() {
+        builder.append_data(&mut header, path, std::io::empty()).unwrap();
+    } else {
+        builder.append_link(&mut header, path, target).unwrap();
+    }
+    let mut bytes = builder.into_inner().unwrap();
+    // Without the end of the archive.
+    bytes.truncate(bytes.len() - 1024);
+    bytes
+}
+
+#[tokio::test]
+async fn an_endless_archive_is_refused() {
+    let world = World::new();
+    let long = format!("{}x", "directory/".repeat(400));
+    for bytes in [
+        entry(&long, tar::EntryType::Symlink, &long),
+        entry("repositories", tar::EntryType::Regular, ""),
+        entry(&format!("{}.tar", "y".repeat(4000)), tar::EntryType::Regular, ""),
+    ] {
+        let archive = Box::new(Endless { bytes, at: 0 });
+        let error = listen(world.images.load(archive)).await.1.unwrap_err();
+        assert!(error.to_string().contains("too many entries"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    let too_long = entry(&"z".repeat(5000), tar::EntryType::Regular, "");
+    let archive = Box::new(Endless { bytes: too_long, at: 0 });
+    let error = listen(world.images.load(archive)).await.1.unwrap_err();
+    assert!(stdx::chain(&error).contains("too long"), "{error}");
+}
+
+/// How many files below a directory this process has open, deleted ones too.
+fn open_below(directory: &Path) -> usize {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+    let targets = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.starts_with(directory)).count()
+}
+
+/// Notes how many files are open when the archive ends.
+struct Watching {
+    archive: std::io::Cursor<Vec<u8>>,
+    directory: PathBuf,
+    seen: std::sync::mpsc::Sender<usize>,
+}
+
+impl Read for Watching {
+    fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.archive.read(space)?;
+        if count == 0 {
+            self.seen.send(open_below(&self.directory)).unwrap();
+        }
+        Ok(count)
+    }
+}
+
+#[tokio::test]
+async fn nameless_layers_take_one_descriptor() {
+    let world = World::new();
+    let entries = (0..200).map(|n| entry(&format!("{n}.tar"), tar::EntryType::Regular, ""));
+    let archive = std::io::Cursor::new(entries.flatten().collect());
+    let store = world.path().join("root/data/content");
+    let (seen, open) = std::sync::mpsc::channel();
+    let watching = Watching { archive, directory: store, seen };
+    listen(world.images.load(Box::new(watching))).await.1.unwrap_err();
+    assert_eq!(open.recv().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_panics_ends_the_load() {
+    struct Panicking;
+    impl Read for Panicking {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            panic!("for the test");
+        }
+    }
+    let world = World::new();
+    let error = listen(world.images.load(Box::new(Panicking))).await.1.unwrap_err();
+    assert_eq!(error.to_string(), "load of archive ended unexpectedly");
+}
+
+#[tokio::test]
+async fn what_a_failed_load_left_is_collected() {
+    let world = World::new();
+    let layout = layout(world.path(), 2, 40_000);
+    let file = world.path().join("a.tar");
+    skopeo(layout.path(), &format!("oci-archive:{}:docker.io/team/app:2", file.display()));
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 10_000]).unwrap();
+    load(&world, &file).await.1.unwrap_err();
+    assert!(!world.store.content().list().unwrap().is_empty());
+    assert!(world.images.collect_garbage().await.unwrap() > 0);
+    assert!(world.store.content().list().unwrap().is_empty());
+    assert!(world.store.layers().list().unwrap().is_empty());
 }
