@@ -27,6 +27,7 @@ pub struct BlobStream {
     skip: u64,
     response: Option<Response>,
     failures: u32,
+    outages: u32,
     resumptions: u32,
 }
 
@@ -52,6 +53,7 @@ impl BlobStream {
             skip: 0,
             response: None,
             failures: 0,
+            outages: 0,
             resumptions: 0,
         }
     }
@@ -106,17 +108,17 @@ impl BlobStream {
             let Some(response) = &mut self.response else {
                 match self.open().await {
                     Ok(response) => self.response = Some(response),
-                    Err(error) => self.leave_endpoint(error)?,
+                    Err(error) => self.away(error).await?,
                 }
                 continue;
             };
             let url = response.url().clone();
             match response.chunk().await {
-                Ok(Some(piece)) => {
-                    if let Some(piece) = self.take(piece)? {
-                        return Ok(Some(piece));
-                    }
-                }
+                Ok(Some(piece)) => match self.take(piece) {
+                    Ok(Some(piece)) => return Ok(Some(piece)),
+                    Ok(None) => {}
+                    Err(error) => self.leave_endpoint(error)?,
+                },
                 Ok(None) => self.cut(self.wrong_size(self.position)).await?,
                 Err(error) => self.cut(connection(&url, &error)).await?,
             }
@@ -139,6 +141,7 @@ impl BlobStream {
         }
         self.position = end;
         self.failures = 0;
+        self.outages = 0;
         Ok(Some(piece))
     }
 
@@ -156,6 +159,19 @@ impl BlobStream {
         Ok(())
     }
 
+    /// The server, which has served the manifest, cannot be reached: wait for it, or give up.
+    async fn away(&mut self, error: Error) -> Result<()> {
+        self.outages += 1;
+        let session = self.session();
+        let policy = session.retry_policy();
+        if !error.is_transient() || session.has_alternative() || self.outages >= policy.outages {
+            return self.leave_endpoint(error);
+        }
+        tracing::debug!(%error, digest = %self.digest, at = self.position, "registry: waiting");
+        tokio::time::sleep(policy.delay(self.outages)).await;
+        Ok(())
+    }
+
     /// Goes on at the next endpoint; the error when there is none.
     fn leave_endpoint(&mut self, error: Error) -> Result<()> {
         if self.current + 1 >= self.sessions.len() {
@@ -164,6 +180,7 @@ impl BlobStream {
         tracing::warn!(%error, "registry: leaving a mirror in the middle of a pull");
         self.current += 1;
         self.failures = 0;
+        self.outages = 0;
         self.response = None;
         Ok(())
     }

@@ -194,6 +194,15 @@ impl Error {
         }
     }
 
+    /// Whether the same may succeed later without anybody's doing.
+    pub(crate) const fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection { transient, .. } => *transient,
+            Self::Status { status, .. } => crate::retry::is_transient(*status),
+            _ => false,
+        }
+    }
+
     /// What the user can do about it, where we know.
     #[must_use]
     pub const fn hint(&self) -> Option<&'static str> {

@@ -29,7 +29,7 @@ mod transport;
 pub use blob::BlobStream;
 pub use client::Client;
 pub use config::{Config, Proxy, Timeouts};
-pub use credentials::{CredentialFile, Credentials, HelperAnswer};
+pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use resolve::{LocalContent, Resolved};
 pub use retry::RetryPolicy;

@@ -50,6 +50,16 @@ pub struct Resolved {
     pub(crate) sessions: Vec<Arc<Session>>,
 }
 
+impl Resolved {
+    /// The same image without its mirrors, whose bytes turned out to be wrong; `None` when there
+    /// are none.
+    #[must_use]
+    pub fn without_mirrors(&self) -> Option<Self> {
+        let [_, .., origin] = self.sessions.as_slice() else { return None };
+        Some(Self { sessions: vec![Arc::clone(origin)], ..self.clone() })
+    }
+}
+
 /// What is looked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {

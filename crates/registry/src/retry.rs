@@ -15,6 +15,9 @@ pub struct RetryPolicy {
     pub longest_retry_after: Duration,
     /// Cuts of one blob that are resumed, whatever the progress between them.
     pub resumptions: u32,
+    /// Times in a row that a blob's server, which has answered a moment ago, may be away: the
+    /// first delays are short, the later ones long enough for a restart or another network.
+    pub outages: u32,
 }
 
 impl Default for RetryPolicy {
@@ -25,6 +28,7 @@ impl Default for RetryPolicy {
             longest_delay: Duration::from_secs(10),
             longest_retry_after: Duration::from_secs(60),
             resumptions: 100,
+            outages: 10,
         }
     }
 }

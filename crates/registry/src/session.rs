@@ -75,6 +75,11 @@ impl Session {
         Self { shared, endpoint, subject, alternative }
     }
 
+    /// Whether another endpoint can be asked instead.
+    pub(crate) const fn has_alternative(&self) -> bool {
+        self.alternative
+    }
+
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         let mut policy = self.shared.config.retry;
         if self.alternative {
@@ -92,17 +97,21 @@ impl Session {
         let mut header = None;
         loop {
             let outcome = match self.attempt(request, &mut header).await {
+                Ok(Outcome::Challenged(response)) if !answered => {
+                    match self.respond(response, &mut header).await {
+                        Ok(()) => {
+                            answered = true;
+                            continue;
+                        }
+                        Err(error) => retry_or(error)?,
+                    }
+                }
                 Ok(outcome) => outcome,
                 Err(error) => retry_or(error)?,
             };
             match outcome {
                 Outcome::Done(response) => return self.judge(operation, response).await,
-                Outcome::Challenged(response) if answered => {
-                    return Err(self.denied(response).await);
-                }
-                Outcome::Challenged(response) => {
-                    answered = self.respond(response, &mut header).await?;
-                }
+                Outcome::Challenged(response) => return Err(self.denied(response).await),
                 Outcome::Again(wait, error, fault) => {
                     failures += 1;
                     let wait = wait.unwrap_or_else(|| policy.delay(failures));
@@ -131,7 +140,7 @@ impl Session {
                 Ok(body) => return Ok((status, headers, body)),
                 Err(error) => {
                     failures += 1;
-                    if failures >= self.attempts(Fault::Server) || !is_transient(&error) {
+                    if failures >= self.attempts(Fault::Server) || !error.is_transient() {
                         return Err(error);
                     }
                     tokio::time::sleep(self.retry_policy().delay(failures)).await;
@@ -171,8 +180,7 @@ impl Session {
         if !retry::is_transient(status.as_u16()) {
             return Ok(Outcome::Done(response));
         }
-        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let wait = wait.and_then(|value| retry::parse_retry_after(value, SystemTime::now()));
+        let wait = wait_asked_for(&response);
         let endpoint = origin(response.url());
         let error = if status == StatusCode::TOO_MANY_REQUESTS {
             Error::RateLimited { endpoint, retry_after: wait }
@@ -186,11 +194,7 @@ impl Session {
     }
 
     /// Answers a challenge; the header to send next is put in place.
-    async fn respond(
-        &self,
-        response: Response,
-        header: &mut Option<Secret<String>>,
-    ) -> Result<bool> {
+    async fn respond(&self, response: Response, header: &mut Option<Secret<String>>) -> Result<()> {
         let values = response.headers().get_all(WWW_AUTHENTICATE).iter();
         let challenge = challenge::parse(values.filter_map(|value| value.to_str().ok()));
         let Some(challenge) = challenge else { return Err(self.denied(response).await) };
@@ -208,7 +212,7 @@ impl Session {
             }
             _ => return Err(self.denied(response).await),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// A token server that refuses us without credentials says that the repository is not public.
@@ -253,16 +257,25 @@ impl Session {
     }
 }
 
-/// Another try for a broken connection; the error itself for all others.
+/// Another try for a broken connection and an overloaded token server; the error itself for all
+/// others.
 fn retry_or(error: Error) -> Result<Outcome> {
-    if is_transient(&error) {
-        return Ok(Outcome::Again(None, error, Fault::Connection));
+    match error {
+        Error::Connection { transient: true, .. } => {
+            Ok(Outcome::Again(None, error, Fault::Connection))
+        }
+        Error::RateLimited { retry_after, .. } => {
+            Ok(Outcome::Again(retry_after, error, Fault::Server))
+        }
+        error if error.is_transient() => Ok(Outcome::Again(None, error, Fault::Server)),
+        error => Err(error),
     }
-    Err(error)
 }
 
-const fn is_transient(error: &Error) -> bool {
-    matches!(error, Error::Connection { transient: true, .. })
+/// How long a server asks us to stay away.
+pub(crate) fn wait_asked_for(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    retry::parse_retry_after(value, SystemTime::now())
 }
 
 /// Reads a whole answer that must not be longer than `limit` bytes.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION};
-use reqwest::{Certificate, Client, Method, NoProxy, Proxy, Response, Url, redirect};
+use reqwest::{Certificate, Client, Method, NoProxy, Proxy, Response, StatusCode, Url, redirect};
 
 use crate::config::{Access, Config};
 use crate::error::{Error, Result};
@@ -76,17 +76,25 @@ impl Transport {
         let known = lock(&self.plain_hosts).get(host).copied();
         if let Some(plain) = known {
             let scheme = if plain { "http" } else { "https" };
-            return self.send_by(scheme, host, access, request).await;
+            let result = self.send_by(scheme, host, access, request).await;
+            if plain && !result.as_ref().is_ok_and(speaks_plainly) {
+                // It may have changed its mind: the next try finds out.
+                lock(&self.plain_hosts).remove(host);
+            }
+            return result;
         }
-        let secure = self.send_by("https", host, access, request).await;
-        let response = match secure {
-            Err(Error::Connection { .. }) => self.send_by("http", host, access, request).await?,
+        let by_tls = match self.send_by("https", host, access, request).await {
+            Err(error @ Error::Connection { .. }) => error,
             other => {
                 let response = other?;
                 lock(&self.plain_hosts).insert(host.to_owned(), false);
                 return Ok(response);
             }
         };
+        let response = self.send_by("http", host, access, request).await?;
+        if !speaks_plainly(&response) {
+            return Err(by_tls);
+        }
         lock(&self.plain_hosts).insert(host.to_owned(), true);
         Ok(response)
     }
@@ -133,6 +141,11 @@ impl Transport {
             let response = builder.send().await.map_err(|error| connection(&url, &error))?;
             let Some(next) = redirection(&response, &url) else { return Ok(response) };
             if authority(&next) != authority(&url) || next.scheme() != url.scheme() {
+                if request.form.is_some() {
+                    let reason = format!("it redirects our identity token to {}", origin(&next));
+                    let endpoint = origin(&url);
+                    return Err(Error::Connection { endpoint, reason, transient: false });
+                }
                 headers.remove(AUTHORIZATION);
                 access = self.config.access_to(&authority(&next));
             }
@@ -213,6 +226,12 @@ fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// Whether an answer by plain HTTP comes from a registry, and not from a TLS server that has been
+/// spoken to wrongly: those answer 400, which no registry says to what we ask.
+fn speaks_plainly(response: &Response) -> bool {
+    response.status() != StatusCode::BAD_REQUEST
+}
+
 fn redirection(response: &Response, from: &Url) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -238,26 +257,47 @@ fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>> {
 /// Puts a failed exchange into words: the innermost cause, since reqwest's outer ones only say
 /// that something failed.
 pub(crate) fn connection(url: &Url, error: &reqwest::Error) -> Error {
+    let mut causes = Vec::new();
     let mut innermost: &dyn std::error::Error = error;
-    let mut name_unknown = false;
-    let mut kind = None;
     while let Some(source) = innermost.source() {
         innermost = source;
-        let text = source.to_string();
-        name_unknown |= text.contains("dns error") || text.contains("no records found");
-        kind = source.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(kind);
+        causes.push(source.to_string());
     }
+    let lookup = lookup(&causes);
     let reason = if error.is_timeout() {
         "no answer in time".to_owned()
-    } else if name_unknown {
-        format!("the name {} cannot be resolved", url.host_str().unwrap_or_default())
-    } else {
+    } else if lookup == Lookup::Done {
         innermost.to_string()
+    } else {
+        format!("the name {} cannot be resolved", url.host_str().unwrap_or_default())
     };
     let certificate = reason.contains("certificate");
-    let transient = !certificate && !name_unknown && !error.is_builder();
+    let transient = !certificate && lookup != Lookup::Unknown && !error.is_builder();
     let reason = if certificate { format!("TLS: {reason}") } else { reason };
     Error::Connection { endpoint: origin(url), reason, transient }
+}
+
+/// What a failed exchange has to do with the host's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    /// Nothing.
+    Done,
+    /// No name server answered, or those that did had failures of their own.
+    Unanswered,
+    /// There is no such name, and name servers say so.
+    Unknown,
+}
+
+/// Reads it off the texts of the causes; the types are not ours to see.
+fn lookup(causes: &[String]) -> Lookup {
+    let says = |words: &str| causes.iter().any(|cause| cause.contains(words));
+    if says("no records found") {
+        Lookup::Unknown
+    } else if says("dns error") {
+        Lookup::Unanswered
+    } else {
+        Lookup::Done
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -268,7 +308,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use reqwest::Url;
 
-    use super::{authority, origin};
+    use super::{Lookup, authority, lookup, origin};
+
+    #[test]
+    fn only_name_servers_can_say_that_there_is_no_such_name() {
+        let of =
+            |causes: &[&str]| lookup(&causes.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let unknown = ["client error (Connect)", "dns error", "no records found for Query { .. }"];
+        assert_eq!(of(&unknown), Lookup::Unknown);
+        assert_eq!(of(&["dns error", "request timed out"]), Lookup::Unanswered);
+        assert_eq!(of(&["tcp connect error", "Connection refused"]), Lookup::Done);
+    }
 
     #[test]
     fn an_address_is_named_by_scheme_host_and_port() {

@@ -16,9 +16,8 @@ const PRESCRIBED_ROOMS: &[&str] = &["docker-api"];
 
 /// Words of the field that a specification or a manual page uses for exactly this thing.
 const TERMS: &[&str] = &[
-    "BaseChain",    // nftables(8): a chain with a hook
-    "DataType",     // nftables(8): the type of a set's elements
-    "HelperAnswer", // docker-credential-helpers: what a credential helper prints
+    "BaseChain", // nftables(8): a chain with a hook
+    "DataType",  // nftables(8): the type of a set's elements
 ];
 
 pub(super) fn check() -> Result<Vec<Finding>> {

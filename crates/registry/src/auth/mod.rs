@@ -17,11 +17,14 @@ use crate::auth::challenge::Challenge;
 use crate::config::Endpoint;
 use crate::credentials::Credentials;
 use crate::error::{Error, Result};
-use crate::session::detail_of;
+use crate::retry;
+use crate::session::{detail_of, wait_asked_for};
 use crate::transport::{Request, Transport, origin};
 
 /// How long a token is good when its server does not say (token specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+/// No token is used longer: a server may say anything.
+const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
 /// Tokens are renewed this much before they end.
 const LEEWAY: Duration = Duration::from_secs(5);
 /// The longest answer of a token server that we read, in bytes.
@@ -172,22 +175,33 @@ async fn fetch(
     let (url, request) = token_request(url, endpoint.credentials.as_ref(), wanted);
     let response = transport.send_to(&url, &request).await?;
     let status = response.status().as_u16();
+    let endpoint = origin(&url);
     if status == 429 {
-        return Err(Error::RateLimited { endpoint: origin(&url), retry_after: None });
+        return Err(Error::RateLimited { endpoint, retry_after: wait_asked_for(&response) });
     }
     let body = crate::session::read_capped(response, MAX_ANSWER).await?;
     if matches!(status, 400 | 401 | 403) {
-        return Err(Error::Unauthorized { endpoint: origin(&url), detail: detail_of(&body) });
+        return Err(Error::Unauthorized { endpoint, detail: detail_of(&body) });
+    }
+    if retry::is_transient(status) {
+        let operation = "fetching a token".to_owned();
+        return Err(Error::Status { endpoint, status, operation, detail: detail_of(&body) });
     }
     if status != 200 {
         return Err(failed(format!("it answered {status}{}", detail_of(&body))));
     }
     let answer: Answer =
         serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))?;
-    let lifetime = answer.expires_in.map_or(DEFAULT_LIFETIME, Duration::from_secs);
+    let lifetime = lifetime(answer.expires_in);
     let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| failed("its answer has no token".to_owned()))?;
-    Ok((Secret::new(token), lifetime.max(DEFAULT_LIFETIME)))
+    Ok((Secret::new(token), lifetime))
+}
+
+/// How long a token is used, whatever its server says.
+fn lifetime(stated: Option<u64>) -> Duration {
+    let stated = stated.map_or(DEFAULT_LIFETIME, Duration::from_secs);
+    stated.clamp(DEFAULT_LIFETIME, LONGEST_LIFETIME)
 }
 
 /// GET with the password, or POST with the refresh token.

@@ -1,7 +1,5 @@
 //! containers' `registries.conf`, version 2 (containers-registries.conf(5)).
 
-use std::collections::BTreeMap;
-
 use super::{Access, Config, Mirror, Rule, Serves};
 use crate::error::{Error, Result};
 
@@ -9,10 +7,6 @@ use crate::error::{Error, Result};
 struct Document {
     #[serde(default)]
     registry: Vec<Registry>,
-    #[serde(default)]
-    aliases: BTreeMap<String, String>,
-    #[serde(default, rename = "unqualified-search-registries")]
-    unqualified_search: Vec<String>,
     /// Version 1 tables, which are refused as containers' own tools do.
     registries: Option<toml::Table>,
 }
@@ -41,7 +35,9 @@ struct Place {
 }
 
 impl Config {
-    /// Adds what a `registries.conf` says. Unknown keys are ignored: it is others' file.
+    /// Adds what a `registries.conf` says. Unknown keys are ignored: it is others' file. So are
+    /// aliases and registries to be searched: a name without a registry means `docker.io`, as it
+    /// does to Docker.
     ///
     /// # Errors
     /// [`Error::Configuration`] when it is not TOML, is of version 1, or a `[[registry]]` has
@@ -60,12 +56,6 @@ impl Config {
                 return Err(invalid("a [[registry]] has neither prefix nor location".to_owned()));
             };
             self.add_rule(prefix.trim_end_matches('/').to_owned(), registry.into_rule());
-        }
-        for (short, full) in document.aliases {
-            self.aliases.entry(short).or_insert(full);
-        }
-        if self.unqualified_search.is_empty() {
-            self.unqualified_search = document.unqualified_search;
         }
         Ok(())
     }
@@ -141,8 +131,6 @@ mod tests {
         assert_eq!(config.endpoints("docker.io", "other/x", false, None).unwrap_err(), "docker.io");
         let endpoints = config.endpoints("a.corp.example", "team/x", false, None).unwrap();
         assert_eq!((&*endpoints[0].host, &*endpoints[0].repository), ("proxy.example", "team/x"));
-        assert_eq!(config.alias("fedora"), Some("registry.fedoraproject.org/fedora"));
-        assert_eq!(config.unqualified_search_registries(), ["docker.io", "quay.io"]);
     }
 
     #[test]

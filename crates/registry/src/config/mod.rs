@@ -32,8 +32,6 @@ const DEFAULT_REGISTRY_HOST: &str = "registry-1.docker.io";
 pub struct Config {
     rules: BTreeMap<String, Rule>,
     insecure_networks: Vec<Network>,
-    aliases: BTreeMap<String, String>,
-    unqualified_search: Vec<String>,
     /// Tries and waits.
     pub retry: RetryPolicy,
     /// Limits on silence.
@@ -162,19 +160,6 @@ impl Config {
         self
     }
 
-    /// The full name that a short name is an alias of (`registries.conf`, `[aliases]`).
-    #[must_use]
-    pub fn alias(&self, short_name: &str) -> Option<&str> {
-        self.aliases.get(short_name).map(String::as_str)
-    }
-
-    /// Registries that `registries.conf` wants searched for names without one. brig, like Docker,
-    /// only ever means `docker.io` by such a name; this is kept for diagnosis.
-    #[must_use]
-    pub fn unqualified_search_registries(&self) -> &[String] {
-        &self.unqualified_search
-    }
-
     /// Adds a rule unless one for the prefix exists; mirrors of a later source are not mixed in.
     fn add_rule(&mut self, prefix: String, rule: Rule) {
         self.rules.entry(prefix).or_insert(rule);
@@ -209,7 +194,10 @@ impl Config {
             }
             access = rule.access.clone();
         }
-        endpoints.extend(self.endpoint(&origin, access, credentials.cloned(), false));
+        // They were given for the registry in the name, and nobody else.
+        let elsewhere = origin.split('/').next() != Some(registry);
+        let credentials = credentials.filter(|_| !elsewhere).cloned();
+        endpoints.extend(self.endpoint(&origin, access, credentials, false));
         Ok(endpoints)
     }
 
@@ -377,6 +365,23 @@ mod tests {
         assert_eq!(endpoints[0].credentials, None);
         assert!(endpoints[0].mirror);
         assert_eq!(endpoints[1].credentials, Some(credentials));
+    }
+
+    #[test]
+    fn a_relocated_registry_does_not_get_the_users_credentials() {
+        let mut config = Config::new();
+        let text = "[[registry]]\nprefix = \"docker.io\"\nlocation = \"other.example/hub\"\n\
+                    [[registry]]\nprefix = \"quay.io/a\"\nlocation = \"quay.io/b\"\n";
+        config.add_registries_conf(text).unwrap();
+        let credentials = Credentials::basic("a", "b");
+        let given = |registry| {
+            let endpoints = config.endpoints(registry, "a/x", false, Some(&credentials));
+            let mut endpoints = endpoints.unwrap();
+            endpoints.pop().map(|one| (one.host, one.credentials.is_some())).unwrap()
+        };
+        assert_eq!(given("docker.io"), ("other.example".to_owned(), false));
+        assert_eq!(given("quay.io"), ("quay.io".to_owned(), true));
+        assert_eq!(given("ghcr.io"), ("ghcr.io".to_owned(), true));
     }
 
     #[test]

@@ -40,7 +40,10 @@ async fn a_password_for_a_registry_with_basic_authentication() {
 
 /// A registry that wants tokens, and its token server at `/token`. Tokens are numbered; only the
 /// number in `valid` is good.
-fn token_registry(valid: Arc<AtomicUsize>, check: fn(&Request) -> Option<Reply>) -> Server {
+fn token_registry(
+    valid: Arc<AtomicUsize>,
+    check: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+) -> Server {
     let issued = AtomicUsize::new(0);
     let inner = image_server(vec![3; 3000], |_, layer| Reply::new(200, layer));
     let inner_address = inner.address();
@@ -71,7 +74,7 @@ fn token_registry(valid: Arc<AtomicUsize>, check: fn(&Request) -> Option<Reply>)
     })
 }
 
-fn forward(address: &str, request: &Request) -> Reply {
+pub(crate) fn forward(address: &str, request: &Request) -> Reply {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     write!(stream, "GET {} HTTP/1.1\r\nHost: x\r\n\r\n", request.path).unwrap();
@@ -171,4 +174,59 @@ async fn a_repository_that_no_token_opens_is_denied() {
     );
     assert_eq!(error.to_string(), text);
     assert_eq!(server.count("/token"), 1);
+}
+
+#[tokio::test]
+async fn an_overloaded_token_server_is_asked_again() {
+    let asked = AtomicUsize::new(0);
+    let server = token_registry(Arc::new(AtomicUsize::new(1)), move |_| {
+        match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => Some(Reply { cut_after: Some(3), ..Reply::new(200, "{\"token\":\"t0\"}") }),
+            1 => Some(Reply::new(503, "")),
+            2 => Some(Reply::new(429, "").with("Retry-After", "0")),
+            _ => None,
+        }
+    });
+    let client = Client::new(config());
+    resolve(&client, &format!("{}/app", server.address())).await.unwrap();
+    assert_eq!(server.count("/token"), 4);
+
+    let broken = token_registry(Arc::default(), |_| Some(Reply::new(500, "")));
+    let error = resolve(&client, &format!("{}/app", broken.address())).await.unwrap_err();
+    assert!(error.to_string().ends_with("answered 500 to fetching a token"), "{error}");
+    assert_eq!(broken.count("/token"), 5);
+    let limited = |_: &Request| Some(Reply::new(429, "").with("Retry-After", "7200"));
+    let limited = token_registry(Arc::default(), limited);
+    let error = resolve(&client, &format!("{}/app", limited.address())).await.unwrap_err();
+    assert!(error.to_string().ends_with("it asks to wait 7200 seconds"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_may_claim_to_live_for_ever() {
+    let server = token_registry(Arc::new(AtomicUsize::new(1)), |_| {
+        let answer = format!(r#"{{"token":"t1","expires_in":{}}}"#, u64::MAX);
+        Some(Reply::new(200, answer))
+    });
+    let client = Client::new(config());
+    let name = format!("{}/app", server.address());
+    for _ in 0..2 {
+        resolve(&client, &name).await.unwrap();
+    }
+    assert_eq!(server.count("/token"), 1);
+}
+
+#[tokio::test]
+async fn an_identity_token_does_not_follow_a_redirection() {
+    let thief = Server::start(|_, _| Reply::new(200, r#"{"token":"t1"}"#));
+    let target = format!("http://{}/token", thief.address());
+    let server = token_registry(Arc::new(AtomicUsize::new(1)), move |_| {
+        Some(Reply::new(307, "").with("Location", &target))
+    });
+    let client = Client::new(config());
+    let reference = Reference::parse(&format!("{}/app", server.address())).unwrap();
+    let identity = Credentials::identity("refresh");
+    let error = client.resolve(&reference, &Platform::host(), Some(&identity), None).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("it redirects our identity token to "), "{error}");
+    assert!(thief.requests().is_empty());
 }

@@ -190,3 +190,58 @@ async fn documents_that_are_no_images_are_refused() {
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
+
+#[tokio::test]
+async fn an_outage_in_the_middle_of_a_blob_is_waited_for() {
+    // More failures than one request is repeated for.
+    const OUTAGE: usize = 12;
+    let asked = AtomicUsize::new(0);
+    let server = image_server(vec![7; 50_000], move |request, layer| {
+        let count = asked.fetch_add(1, Ordering::SeqCst);
+        if (1..=OUTAGE).contains(&count) {
+            return Reply::new(503, "");
+        }
+        let mut reply = partial(request, layer);
+        reply.cut_after = (count == 0).then_some(20_000);
+        reply
+    });
+    assert_eq!(read_all(&server).await.unwrap(), 1);
+    assert_eq!(server.count("/blobs/"), OUTAGE + 3, "configuration, cut, outage, rest");
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_is_given_up() {
+    let server = image_server(vec![7; 50_000], |request, layer| {
+        if request.range().is_some() {
+            return Reply::new(503, "");
+        }
+        let mut reply = Reply::new(200, layer);
+        reply.cut_after = Some(20_000);
+        reply
+    });
+    let error = read_all(&server).await.unwrap_err();
+    assert!(matches!(error, Error::Status { status: 503, .. }), "{error:?}");
+    assert_eq!(server.count("/blobs/"), 2 + 10 * 5);
+}
+
+#[tokio::test]
+async fn a_tls_server_is_not_taken_for_a_plain_one() {
+    // What nginx and Go say to plain HTTP, while their TLS fails for a moment.
+    let inner = image_server(vec![7; 1000], partial);
+    let inner_address = inner.address();
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |request, _| {
+        if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Reply::new(400, "Client sent an HTTP request to an HTTPS server.");
+        }
+        crate::auth::forward(&inner_address, request)
+    });
+    let mut config = config();
+    config.retry.attempts = 1;
+    let client = Client::new(config);
+    let name = format!("{}/app", server.address());
+    let error = resolve(&client, &name).await.unwrap_err().to_string();
+    assert!(error.starts_with("cannot reach registry https://"), "{error}");
+    resolve(&client, &name).await.unwrap();
+    drop(inner);
+}

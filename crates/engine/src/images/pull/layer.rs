@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use oci::Digest;
 use oci::manifest::Descriptor;
 use registry::{BlobStream, Client, Resolved};
+use stdx::ErrorKind;
 use storage::{BlobWriter, Lease, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -71,9 +72,28 @@ impl Fetcher {
         Ok(())
     }
 
+    /// Fetches the blob; should a mirror have spoiled it, once more from the origin.
+    async fn download(
+        &self,
+        resolved: &Resolved,
+        layer: &Layer,
+        claim: &Arc<Claim>,
+    ) -> Result<Unpacked> {
+        let error = match self.download_from(resolved, layer, claim).await {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => error,
+            Err(error @ ImageError::Verification { .. }) => error,
+            other => return other,
+        };
+        let Some(origin) = resolved.without_mirrors() else { return Err(error) };
+        let digest = &layer.descriptor.digest;
+        tracing::warn!(error = %stdx::chain(&error), %digest, "a mirror's layer is spoiled");
+        self.writer(layer).await?.abandon();
+        self.download_from(&origin, layer, claim).await
+    }
+
     /// Fetches the blob. What an earlier pull left is gone on with; should that turn out to be
     /// spoiled, once more from the start.
-    async fn download(
+    async fn download_from(
         &self,
         resolved: &Resolved,
         layer: &Layer,

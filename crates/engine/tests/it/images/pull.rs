@@ -260,3 +260,28 @@ async fn an_image_for_another_platform_is_refused_when_asked_for_by_name() {
     let text = end.unwrap_err().to_string();
     assert!(text.contains("does not match the specified platform (linux/s390x)"), "{text}");
 }
+
+#[tokio::test]
+async fn a_layer_that_a_mirror_has_spoiled_comes_from_the_origin() {
+    let directory = tempfile::tempdir().unwrap();
+    let layout = layout(directory.path(), 1, 300_000);
+    let (origin, mirror) = (Registry::start(), Registry::start());
+    for registry in [&origin, &mirror] {
+        registry.push(&layout, "app:1");
+    }
+    let file = blob_file(&mirror, &layout, 100_000);
+    let good = fs::read(&file).unwrap();
+    // In the middle, where the archive still unpacks, and in its head, where it does not.
+    for place in [150_000, 1] {
+        let mut bad = good.clone();
+        bad[place] ^= 1;
+        fs::write(&file, &bad).unwrap();
+        let config = registry::Config::new()
+            .with_mirror(origin.address(), &format!("http://{}", mirror.address()));
+        let world = World::with(config);
+        let name = format!("{}/app:1", origin.address());
+        listen(world.pull(&name)).await.1.unwrap();
+        let image = world.images.inspect(&name).await.unwrap();
+        assert_eq!(world.read(&image, "top").unwrap(), "0");
+    }
+}
