@@ -100,32 +100,43 @@ impl Foreign<'_> {
         Ok(plan.complaints)
     }
 
-    /// Puts our rules where they can be; harmless to repeat.
-    pub(crate) fn enter(&mut self, outgoing: &[String]) -> Result<(), Error> {
+    /// Puts our rules where they can be and are missing.
+    pub(crate) fn enter_anew(&mut self, outgoing: &[String]) -> Result<(), Error> {
         for table in self.plan()?.places {
-            let mut transaction = Transaction::new(&table);
-            for rule in self.labelled(&table)? {
-                transaction.delete_rule(USER_CHAIN, rule.handle);
+            if self.labelled(&table)?.is_empty() {
+                self.enter_one(&table, outgoing)?;
             }
-            let bridge = |direction| Rule::new().interface(direction, true, self.bridge);
-            let into = bridge(Direction::Destination).counter().verdict(Verdict::Accept);
-            transaction.insert_rule(USER_CHAIN, &into, self.bridge);
-            let answers = bridge(Direction::Source)
-                .state(State::EstablishedOrRelated)
-                .counter()
-                .verdict(Verdict::Accept);
-            transaction.insert_rule(USER_CHAIN, &answers, self.bridge);
-            for link in outgoing {
-                let out = bridge(Direction::Source)
-                    .interface(Direction::Destination, true, link)
-                    .counter()
-                    .verdict(Verdict::Accept);
-                transaction.insert_rule(USER_CHAIN, &out, self.bridge);
-            }
-            let failed = Error::kernel("accept our packets in", name(&table));
-            self.socket.commit(transaction).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Puts our rules where they can be; harmless to repeat.
+    pub(crate) fn enter(&mut self, outgoing: &[String]) -> Result<(), Error> {
+        self.plan()?.places.iter().try_for_each(|table| self.enter_one(table, outgoing))
+    }
+
+    fn enter_one(&mut self, table: &Table, outgoing: &[String]) -> Result<(), Error> {
+        let mut transaction = Transaction::new(table);
+        for rule in self.labelled(table)? {
+            transaction.delete_rule(USER_CHAIN, rule.handle);
+        }
+        let bridge = |direction| Rule::new().interface(direction, true, self.bridge);
+        let into = bridge(Direction::Destination).counter().verdict(Verdict::Accept);
+        transaction.insert_rule(USER_CHAIN, &into, self.bridge);
+        let answers = bridge(Direction::Source)
+            .state(State::EstablishedOrRelated)
+            .counter()
+            .verdict(Verdict::Accept);
+        transaction.insert_rule(USER_CHAIN, &answers, self.bridge);
+        for link in outgoing {
+            let out = bridge(Direction::Source)
+                .interface(Direction::Destination, true, link)
+                .counter()
+                .verdict(Verdict::Accept);
+            transaction.insert_rule(USER_CHAIN, &out, self.bridge);
+        }
+        let failed = Error::kernel("accept our packets in", name(table));
+        self.socket.commit(transaction).map_err(failed)
     }
 
     /// Takes our rules out again.

@@ -24,6 +24,7 @@
 
 mod bridge;
 mod error;
+mod firewall;
 mod flow;
 mod foreign;
 mod holder;
@@ -37,6 +38,7 @@ mod reaper;
 mod record;
 mod ruleset;
 mod subnet;
+mod watch;
 
 pub use error::{Error, PortHolder};
 pub use name::{NameService, NameServiceOptions, Names};

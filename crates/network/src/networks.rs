@@ -3,18 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use linux::conntrack;
 use linux::netlink::Batch;
-use linux::nftables::{self, Table, Transaction};
+use linux::nftables::{self, Changes, News, Table, Transaction};
 use linux::route::{self, change};
 
 use crate::bridge::{self, DEFAULT_NETWORK};
 use crate::error::{Error, PortHolder};
+use crate::firewall::unless_missing;
 use crate::flow;
-use crate::foreign::{self, Foreign};
+use crate::foreign;
 use crate::lease::{Lease, LeaseBook};
 use crate::name::{NameService, Names};
 use crate::pool::{INTERFACE, LinkNames, Pool, Prepared, Wish, Workshop, lock};
@@ -22,7 +23,8 @@ use crate::port::PortBinding;
 use crate::publish::{self, Published};
 use crate::reaper::{self, Doomed, Reaper};
 use crate::record::{ConnectRequest, Endpoint, EndpointRecord, Gateway, NetworkRecord};
-use crate::ruleset::{self, MAPS, PortElement};
+use crate::ruleset::{self, PortElement};
+use crate::watch::Watch;
 
 /// How many namespaces the warm pool keeps ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,27 +56,39 @@ pub struct OpenOptions {
 /// to be dropped closes them.
 #[derive(Debug, Clone)]
 pub struct Networks {
-    parts: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
 }
 
 #[derive(Debug)]
-struct Parts {
-    table: Table,
-    workshop: Arc<Workshop>,
-    firewall: Mutex<nftables::Socket>,
-    flows: Mutex<conntrack::Socket>,
-    names: Arc<Names>,
-    endpoints: Mutex<HashMap<String, EndpointRecord>>,
+pub(crate) struct Parts {
+    pub(crate) table: Table,
+    pub(crate) workshop: Arc<Workshop>,
+    pub(crate) firewall: Mutex<nftables::Socket>,
+    pub(crate) flows: Mutex<conntrack::Socket>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) endpoints: Mutex<HashMap<String, EndpointRecord>>,
     /// How the name service is reached, once there is one.
-    service: Mutex<Vec<PortElement>>,
+    pub(crate) service: Mutex<Vec<PortElement>>,
     /// Whether `endpoints` has every container that is alive.
-    restored: AtomicBool,
-    pool: Pool,
-    reaper: Reaper,
+    pub(crate) restored: AtomicBool,
+    /// Whether our rules shall be in firewalls of others.
+    pub(crate) enters_others: AtomicBool,
+    pub(crate) watch: OnceLock<Watch>,
+    pub(crate) pool: Pool,
+    pub(crate) reaper: Reaper,
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
+        self.end_threads();
+    }
+}
+
+impl Parts {
+    fn end_threads(&self) {
+        if let Some(watch) = self.watch.get() {
+            watch.close();
+        }
         self.pool.close();
         self.reaper.close();
     }
@@ -125,6 +139,8 @@ impl Networks {
             endpoints: Mutex::default(),
             service: Mutex::default(),
             restored: AtomicBool::new(false),
+            enters_others: AtomicBool::new(false),
+            watch: OnceLock::new(),
             pool: Pool::new(pool),
             reaper,
         };
@@ -145,10 +161,23 @@ impl Networks {
             lock(&self.parts.endpoints).insert(endpoint.container.clone(), endpoint.clone());
         }
         self.parts.restored.store(true, Ordering::SeqCst);
-        let elements = self.restore_elements(live);
+        let elements = self.parts.restore_elements(live);
         let links = self.reclaim_links();
         let pool = self.parts.pool.start(Arc::clone(&self.parts.workshop));
-        elements.and(links).and(pool)
+        let watch = self.watch();
+        elements.and(links).and(pool).and(watch)
+    }
+
+    /// Starts following what others do to nftables.
+    fn watch(&self) -> Result<(), Error> {
+        let changes = Changes::subscribe(&lock(&self.parts.firewall))
+            .map_err(Error::kernel("watch", "nftables"))?;
+        let parts = Arc::downgrade(&self.parts);
+        let mend = move |news: &News| parts.upgrade().map(|parts| parts.mend(news)).is_some();
+        let watch = Watch::start(changes, mend)?;
+        // A second call would be a mistake of the caller's; the first one's thread stays.
+        let _second = self.parts.watch.set(watch);
+        Ok(())
     }
 
     /// The default network, to be recorded.
@@ -181,7 +210,7 @@ impl Networks {
         if known.is_none() && !self.parts.workshop.links.contains(&endpoint.link) {
             return Ok(());
         }
-        let result = self.withdraw(endpoint);
+        let result = self.parts.withdraw(endpoint);
         flow::withdrawn(&self.parts.flows, endpoint);
         let lease = known.map(|_| lease_of(endpoint));
         self.parts.reaper.delete(Doomed { link: endpoint.link.clone(), lease });
@@ -241,11 +270,13 @@ impl Networks {
         for PortElement { map, key, target } in &elements {
             transaction.add_element(map, key, Some(target));
         }
-        lock(&self.parts.firewall)
-            .commit(transaction)
-            .map_err(Error::kernel("lead to", "the name service"))?;
+        {
+            let mut firewall = lock(&self.parts.firewall);
+            let failed = Error::kernel("lead to", "the name service");
+            firewall.commit(transaction).map_err(failed)?;
+            *lock(&self.parts.service) = elements;
+        }
         flow::redirected(&self.parts.flows, ruleset::NAME_PORT);
-        *lock(&self.parts.service) = elements;
         Ok(())
     }
 
@@ -265,24 +296,21 @@ impl Networks {
             clippy::redundant_closure_for_method_calls,
             reason = "a path to the method is not general enough in its lifetime"
         )]
-        let mut complaints = self.with_foreign(|firewall| firewall.complaints())?;
+        let mut complaints = self.parts.foreign(|firewall| firewall.complaints())?;
         complaints.extend(foreign::legacy_complaint());
         Ok(complaints)
     }
 
     /// Where somebody else's firewall drops forwarded packets but leaves a chain to its users,
-    /// puts labelled rules for our bridge there. Harmless to repeat; to be called once at start
-    /// if the configuration allows that, and again when that firewall was restarted.
+    /// puts labelled rules for our bridge there, now and whenever such a firewall comes later. To
+    /// be called once at start if the configuration allows that; harmless to repeat.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn enter_foreign_firewalls(&self) -> Result<(), Error> {
-        let outgoing = {
-            let mut host = lock(&self.parts.workshop.host);
-            let failed = || Error::kernel("list", "links and routes");
-            foreign::outgoing(&host.links().map_err(failed())?, &host.routes().map_err(failed())?)
-        };
-        self.with_foreign(|firewall| firewall.enter(&outgoing))
+        self.parts.enters_others.store(true, Ordering::SeqCst);
+        let outgoing = self.parts.outgoing()?;
+        self.parts.foreign(|firewall| firewall.enter(&outgoing))
     }
 
     /// Takes back what [`Self::enter_foreign_firewalls`] did: for a shutdown with no container
@@ -295,7 +323,8 @@ impl Networks {
         reason = "a path to the method is not general enough in its lifetime"
     )]
     pub fn leave_foreign_firewalls(&self) -> Result<(), Error> {
-        self.with_foreign(|firewall| firewall.leave())
+        self.parts.enters_others.store(false, Ordering::SeqCst);
+        self.parts.foreign(|firewall| firewall.leave())
     }
 
     /// Waits until the warm pool is as full as it shall be, or cannot be filled.
@@ -307,7 +336,7 @@ impl Networks {
     /// alive, bridge, table and endpoints stay, so that it keeps its network; else they go too,
     /// and the host is as it was before. Idempotent.
     pub fn close(&self) {
-        self.end_threads();
+        self.parts.end_threads();
         let unused =
             self.parts.restored.load(Ordering::SeqCst) && lock(&self.parts.endpoints).is_empty();
         if unused && let Err(error) = self.remove_all() {
@@ -320,7 +349,7 @@ impl Networks {
     /// # Errors
     /// When the kernel refuses a step; everything else was tried.
     pub fn remove_all(&self) -> Result<(), Error> {
-        self.end_threads();
+        self.parts.end_threads();
         let foreign = self.leave_foreign_firewalls();
         let mut transaction = Transaction::new(&self.parts.table);
         transaction.delete_table();
@@ -332,11 +361,6 @@ impl Networks {
         let links = lock(&workshop.host).execute(&mut batch, &workshop.bridge.record.link);
         let links = unless_missing(links).map_err(Error::kernel("delete network", DEFAULT_NETWORK));
         foreign.and(table).and(links)
-    }
-
-    fn end_threads(&self) {
-        self.parts.pool.close();
-        self.parts.reaper.close();
     }
 
     fn attach(&self, request: &ConnectRequest) -> Result<Endpoint, Error> {
@@ -351,19 +375,15 @@ impl Networks {
             }
         };
         let record = self.record(request, &prepared, ports);
-        if let Err(error) = self.publish(&record) {
+        // Known before it is published, so that no rebuilding of the table forgets it.
+        lock(&self.parts.endpoints).insert(record.container.clone(), record.clone());
+        if let Err(error) = self.parts.publish(&record) {
+            lock(&self.parts.endpoints).remove(&record.container);
             self.give_back(prepared, wish);
             return Err(error);
         }
         self.parts.names.insert(&record);
-        lock(&self.parts.endpoints).insert(record.container.clone(), record.clone());
         Ok(Endpoint { record, namespace: prepared.namespace, held, splice })
-    }
-
-    fn with_foreign<T>(&self, work: impl FnOnce(&mut Foreign<'_>) -> T) -> T {
-        let mut socket = lock(&self.parts.firewall);
-        let bridge = &self.parts.workshop.bridge.record.link;
-        work(&mut Foreign { socket: &mut socket, own: &self.parts.table, bridge })
     }
 
     /// From the pool, unless something special is wished for.
@@ -445,71 +465,6 @@ impl Networks {
         }
     }
 
-    fn publish(&self, record: &EndpointRecord) -> Result<(), Error> {
-        let mut transaction = Transaction::new(&self.parts.table);
-        for PortElement { map, key, target } in ruleset::elements(record) {
-            transaction.add_element(map, &key, Some(&target));
-        }
-        lock(&self.parts.firewall)
-            .commit(transaction)
-            .map_err(Error::kernel("publish ports of container", &record.name))?;
-        flow::published(&self.parts.flows, record);
-        Ok(())
-    }
-
-    /// Deletes an endpoint's map elements; that some are gone already is no failure.
-    fn withdraw(&self, endpoint: &EndpointRecord) -> Result<(), Error> {
-        let elements = ruleset::elements(endpoint);
-        let failed = || Error::kernel("withdraw ports of container", &endpoint.name);
-        let mut firewall = lock(&self.parts.firewall);
-        let mut transaction = Transaction::new(&self.parts.table);
-        for element in &elements {
-            transaction.delete_element(element.map, &element.key);
-        }
-        match firewall.commit(transaction) {
-            Err(error) if is_missing(&error) => {}
-            result => return result.map_err(failed()),
-        }
-        for element in &elements {
-            let mut transaction = Transaction::new(&self.parts.table);
-            transaction.delete_element(element.map, &element.key);
-            unless_missing(firewall.commit(transaction)).map_err(failed())?;
-        }
-        Ok(())
-    }
-
-    /// Makes the maps contain exactly the elements of the live endpoints, in one transaction.
-    fn restore_elements(&self, live: &[EndpointRecord]) -> Result<(), Error> {
-        let failed = || Error::kernel("restore", "published ports");
-        let wanted: HashMap<_, _> = live
-            .iter()
-            .flat_map(ruleset::elements)
-            .map(|element| ((element.map, element.key.as_bytes().to_vec()), element))
-            .collect();
-        let mut firewall = lock(&self.parts.firewall);
-        let mut transaction = Transaction::new(&self.parts.table);
-        let mut present = HashSet::new();
-        for map in MAPS {
-            for element in firewall.elements(&self.parts.table, map).map_err(failed())? {
-                let place = (map, element.key);
-                let right = wanted.get(&place).is_some_and(|wanted| {
-                    element.data.as_deref() == Some(wanted.target.as_bytes())
-                });
-                if right {
-                    present.insert(place);
-                } else {
-                    transaction.delete_element(map, &nftables::Key::from_bytes(place.1));
-                }
-            }
-        }
-        for (place, element) in &wanted {
-            if !present.contains(place) {
-                transaction.add_element(element.map, &element.key, Some(&element.target));
-            }
-        }
-        firewall.commit(transaction).map_err(failed())
-    }
-
     /// Deletes links of this instance that nobody knows.
     fn reclaim_links(&self) -> Result<(), Error> {
         let workshop = &self.parts.workshop;
@@ -563,18 +518,4 @@ fn names_of(request: &ConnectRequest) -> Vec<String> {
     let mut seen = HashSet::new();
     names.retain(|name| !name.is_empty() && seen.insert(name.to_ascii_lowercase()));
     names
-}
-
-fn is_missing(error: &linux::Error) -> bool {
-    const NO_ENTRY: i32 = 2;
-    const NO_DEVICE: i32 = 19;
-    error.errno().is_some_and(|errno| [NO_ENTRY, NO_DEVICE].contains(&errno.raw_os_error()))
-}
-
-/// What is gone already needs no deletion.
-fn unless_missing(result: Result<(), linux::Error>) -> Result<(), linux::Error> {
-    match result {
-        Err(error) if is_missing(&error) => Ok(()),
-        result => result,
-    }
 }

@@ -67,6 +67,7 @@ struct Answer<'a> {
     kind: u16,
     flags: u16,
     sequence: u32,
+    sender: u32,
     payload: &'a [u8],
 }
 
@@ -76,6 +77,14 @@ impl Socket {
     /// # Errors
     /// When the kernel lacks the subsystem or descriptors ran out.
     pub fn open(protocol: Protocol) -> Result<Self, Error> {
+        Self::subscribe(protocol, 0)
+    }
+
+    /// As [`Self::open`], and told what concerns these groups (a bit each): see [`Self::news`].
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn subscribe(protocol: Protocol, groups: u32) -> Result<Self, Error> {
         let (number, name) = match protocol {
             // NETLINK_ROUTE is protocol 0.
             Protocol::Route => (None, "route netlink socket"),
@@ -91,8 +100,36 @@ impl Socket {
         .map_err(failed)?;
         set_option(&descriptor, libc::NETLINK_EXT_ACK).map_err(failed)?;
         set_option(&descriptor, libc::NETLINK_CAP_ACK).map_err(failed)?;
-        rustix::net::bind(&descriptor, &SocketAddrNetlink::new(0, 0)).map_err(failed)?;
+        rustix::net::bind(&descriptor, &SocketAddrNetlink::new(0, groups)).map_err(failed)?;
         Ok(Self { descriptor, sequence: 1, buffer: Box::new([]), received: 0 })
+    }
+
+    /// The number by which the kernel tells this socket from others.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn port(&self) -> Result<u32, Error> {
+        let failed = |errno| Error::new("read address of", "netlink socket", errno);
+        let address = rustix::net::getsockname(&self.descriptor).map_err(failed)?;
+        Ok(SocketAddrNetlink::try_from(address).map_err(failed)?.pid())
+    }
+
+    /// Gives every message of the groups subscribed to that has come so far to `visit`: the port
+    /// of the socket that caused it, its type and its payload. Says whether messages were lost.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn news(&mut self, mut visit: impl FnMut(u32, u16, &[u8])) -> Result<bool, Error> {
+        let mut lost = false;
+        loop {
+            match self.receive("news") {
+                Ok(()) => answers(self.datagram())
+                    .for_each(|answer| visit(answer.sender, answer.kind, answer.payload)),
+                Err(error) if error.errno() == Some(Errno::AGAIN) => return Ok(lost),
+                Err(error) if error.errno() == Some(Errno::NOBUFS) => lost = true,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Makes room for large batches and many answers; without `CAP_NET_ADMIN` it stays as it is.
@@ -262,6 +299,7 @@ fn answers(datagram: &[u8]) -> impl Iterator<Item = Answer<'_>> {
             kind: u16_of(message.get(4..)?)?,
             flags: u16_of(message.get(6..)?)?,
             sequence: u32_of(message.get(8..)?)?,
+            sender: u32_of(message.get(12..)?)?,
             payload: message.get(HEADER..)?,
         })
     })

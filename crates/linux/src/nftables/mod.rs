@@ -6,6 +6,7 @@
 //! an element takes a microsecond, whatever the size of the set.
 //! Specification: <https://docs.kernel.org/networking/netlink_spec/nftables.html>, nft(8).
 
+mod changes;
 mod read;
 mod rule;
 mod set;
@@ -13,6 +14,7 @@ mod set;
 mod tests;
 mod transaction;
 
+pub use changes::{Changes, News};
 pub use read::{BaseChain, Element, ListedRule};
 pub use rule::{Direction, Expression, IpFamily, Rule, State, Verdict};
 pub use set::{DataType, Key, Set};
@@ -29,6 +31,7 @@ pub(crate) mod kind {
     pub(crate) const DELETE_TABLE: u16 = SUBSYSTEM | 2;
     pub(crate) const NEW_CHAIN: u16 = SUBSYSTEM | 3;
     pub(crate) const GET_CHAIN: u16 = SUBSYSTEM | 4;
+    pub(crate) const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
     pub(crate) const NEW_RULE: u16 = SUBSYSTEM | 6;
     pub(crate) const GET_RULE: u16 = SUBSYSTEM | 7;
     pub(crate) const DELETE_RULE: u16 = SUBSYSTEM | 8;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use linux::namespace;
 use network::{ConnectRequest, Endpoint, Error, Networks, PortRange, Protocol, PublishedPort};
+use testkit::process::eventually;
 
 use crate::world::{
     Machine, ask, ask_here, ip, is_cut_off, links, on_host, open, request, serve, table, tcp, web,
@@ -265,6 +266,94 @@ fn a_foreign_firewall_is_entered_and_left() {
         networks.leave_foreign_firewalls().unwrap();
         assert_eq!(foreign_table(), before);
         drop(web);
+    });
+}
+
+fn nft(text: &str) {
+    stdx::process::output(stdx::process::command("nft").arg(text)).unwrap();
+}
+
+#[test]
+fn a_flush_of_all_rules_is_made_good() {
+    on_host(|| {
+        let machine = Machine::new();
+        let networks = open();
+        let mut wanted = request("web");
+        wanted.ports = vec![tcp(None, 8080, 80)];
+        let web = web(&networks, &wanted);
+        for _ in 0..3 {
+            nft("flush ruleset");
+            eventually("the table is back", Duration::from_secs(20), || {
+                ask(&machine.namespace, "192.0.2.1:8080").ok()
+            });
+        }
+        // Nothing is lost while the table is being made again.
+        for port in 9000..9010 {
+            nft("flush ruleset");
+            let mut wanted = request(&format!("c{port}"));
+            wanted.ports = vec![tcp(None, port, 80)];
+            let endpoint = networks.connect(&wanted).unwrap();
+            eventually("it is published", Duration::from_secs(20), || {
+                table_now()?.contains(&format!("{port} :")).then_some(())
+            });
+            networks.disconnect(&endpoint.record).unwrap();
+        }
+        networks.disconnect(&web.record).unwrap();
+        networks.close();
+        assert!(table_now().is_none());
+    });
+}
+
+#[test]
+fn a_port_goes_from_a_container_that_has_ended_to_the_next() {
+    on_host(|| {
+        let machine = Machine::new();
+        let networks = open();
+        let mut wanted = request("first");
+        wanted.ports = vec![tcp(None, 8080, 80)];
+        let first = networks.connect(&wanted).unwrap();
+        // Its monitor has let go of the ports; the engine has not come to take them back.
+        let ended = first.record.clone();
+        drop(first);
+        let mut wanted = request("second");
+        wanted.ports = vec![tcp(None, 8080, 80)];
+        let second = web(&networks, &wanted);
+        let reached = || ask(&machine.namespace, "192.0.2.1:8080");
+        assert_eq!(reached(), Ok(ip("192.0.2.9")));
+        networks.disconnect(&ended).unwrap();
+        assert_eq!(reached(), Ok(ip("192.0.2.9")));
+        networks.disconnect(&second.record).unwrap();
+        assert!(!table().contains("8080 :"), "{}", table());
+    });
+}
+
+/// The instance's table, if there is one.
+fn table_now() -> Option<String> {
+    let mut list = stdx::process::command("nft");
+    let output = list.args(["list", "table", "inet", "brig-a1b2c3"]).output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_firewall_that_comes_later_is_entered_too() {
+    on_host(|| {
+        let machine = Machine::new();
+        let networks = open();
+        networks.enter_foreign_firewalls().unwrap();
+        let mut wanted = request("web");
+        wanted.ports = vec![tcp(None, 8080, 80)];
+        let _web = web(&networks, &wanted);
+        let reached = || ask(&machine.namespace, "192.0.2.1:8080").ok();
+        assert!(reached().is_some());
+        for _ in 0..2 {
+            nft("table ip filter { chain FORWARD { type filter hook forward priority 0; \
+                 policy drop; jump DOCKER-USER; }; chain DOCKER-USER { return; }; }");
+            eventually("our rules are there", Duration::from_secs(20), || {
+                foreign_table().contains("brig-a1b2c3").then_some(())
+            });
+            assert!(reached().is_some());
+            nft("delete table ip filter");
+        }
     });
 }
 
