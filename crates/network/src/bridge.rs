@@ -171,16 +171,21 @@ fn configure(
     Ok(record)
 }
 
-/// Links whose IPv6 default route may come from router advertisements.
+/// Links that may get an IPv6 default route from router advertisements, now or when a cable is
+/// plugged in. Not bridges and veths: a container behind one could advertise itself as the host's
+/// router (CVE-2020-13401), unless the host goes out that way already.
 fn advertised(links: &[Link], routes: &[Route]) -> Vec<String> {
-    let leads_out = |link: &&Link| {
+    let leads_out = |link: &Link| {
         routes.iter().any(|route| {
             route.link == Some(link.index)
                 && route.destination.prefix_len() == 0
                 && route.destination.addr().is_ipv6()
         })
     };
-    links.iter().filter(leads_out).map(|link| link.name.clone()).collect()
+    let is_inside =
+        |link: &Link| link.name == "lo" || matches!(link.kind.as_deref(), Some("bridge" | "veth"));
+    let wanted = links.iter().filter(|link| leads_out(link) || !is_inside(link));
+    wanted.map(|link| link.name.clone()).collect()
 }
 
 /// Lets packets pass between links, and those of the host's loopback to the bridge.
@@ -287,6 +292,22 @@ mod tests {
         };
         let record = plan("brig-a1b2c3", "a1b2c3", previous.as_ref(), &observed).unwrap();
         assert_eq!((record.ipv4.to_string().as_str(), record.mtu), expected);
+    }
+
+    #[test]
+    fn advertisements_are_for_links_that_lead_out_or_may() {
+        let of_kind = |link: Link, kind: &str| Link { kind: Some(kind.to_owned()), ..link };
+        let links = [
+            link(1, "lo", 65536),
+            link(2, "eth0", 1500),
+            link(3, "wlan0", 1500),
+            of_kind(link(4, "docker0", 1500), "bridge"),
+            of_kind(link(5, "br0", 1500), "bridge"),
+            of_kind(link(6, "veth1", 1500), "veth"),
+            of_kind(link(7, "vlan7", 1500), "vlan"),
+        ];
+        let routes = [route(5, "::/0", 100), route(4, "0.0.0.0/0", 100)];
+        assert_eq!(advertised(&links, &routes), ["eth0", "wlan0", "br0", "vlan7"]);
     }
 
     #[test]

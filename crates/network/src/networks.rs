@@ -465,16 +465,20 @@ impl Networks {
         }
     }
 
-    /// Deletes links of this instance that nobody knows.
+    /// Deletes links of this instance that nobody knows, before this returns: which addresses they
+    /// have is forgotten, and the first that are handed out may be the same.
     fn reclaim_links(&self) -> Result<(), Error> {
         let workshop = &self.parts.workshop;
-        let links = lock(&workshop.host).links().map_err(Error::kernel("find", "stale links"))?;
+        let mut host = lock(&workshop.host);
+        let links = host.links().map_err(Error::kernel("find", "stale links"))?;
         let prefix = format!("v{}", workshop.instance);
-        for link in links {
-            if link.name.starts_with(&prefix) && !workshop.links.contains(&link.name) {
-                self.parts.reaper.delete(Doomed { link: link.name, lease: None });
-            }
-        }
+        let stale: Vec<Doomed> = links
+            .into_iter()
+            .filter(|link| link.name.starts_with(&prefix) && !workshop.links.contains(&link.name))
+            .map(|link| Doomed { link: link.name, lease: None })
+            .collect();
+        let group = bridge::doomed_group(&workshop.instance);
+        stale.chunks(reaper::GROUP).for_each(|links| reaper::delete(&mut host, group, links));
         Ok(())
     }
 

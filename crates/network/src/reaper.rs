@@ -13,7 +13,7 @@ use crate::lease::{Lease, LeaseBook};
 use crate::pool::{LinkNames, in_background, lock};
 
 /// Links per deletion: bounds how long the kernel's network lock is held.
-const GROUP: usize = 32;
+pub(crate) const GROUP: usize = 32;
 
 /// A link to delete, and what is released then.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ fn run(socket: &mut Socket, context: &Context, receiver: &Receiver<Doomed>) {
 }
 
 /// A link may be gone already, with its namespace: every failure but that is logged.
-fn delete(socket: &mut Socket, group: u32, links: &[Doomed]) {
+pub(crate) fn delete(socket: &mut Socket, group: u32, links: &[Doomed]) {
     let mut batch = Batch::new();
     if let [only] = links {
         change::delete_link(&mut batch, &only.link);
