@@ -10,6 +10,7 @@ use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 
 use crate::error::{Error, Result};
+use crate::resolve::Resolved;
 use crate::session::Session;
 use crate::transport::{Request, connection, origin};
 
@@ -28,6 +29,10 @@ pub struct BlobStream {
     response: Option<Response>,
     failures: u32,
     outages: u32,
+    /// Whether one of them has answered before, so that it is worth while to wait for them.
+    proven: bool,
+    /// Whether one of them may be back later, since the first was tried last.
+    hope: bool,
     resumptions: u32,
 }
 
@@ -43,7 +48,16 @@ impl fmt::Debug for BlobStream {
 }
 
 impl BlobStream {
-    pub(crate) fn new(sessions: Vec<Arc<Session>>, descriptor: &Descriptor, offset: u64) -> Self {
+    pub(crate) fn new(resolved: &Resolved, descriptor: &Descriptor, offset: u64) -> Self {
+        Self::of(resolved.sessions.clone(), resolved.proven, descriptor, offset)
+    }
+
+    /// From one endpoint, of which nothing is known yet.
+    pub(crate) fn first(session: &Arc<Session>, descriptor: &Descriptor) -> Self {
+        Self::of(vec![Arc::clone(session)], false, descriptor, 0)
+    }
+
+    fn of(sessions: Vec<Arc<Session>>, proven: bool, descriptor: &Descriptor, offset: u64) -> Self {
         Self {
             sessions,
             current: 0,
@@ -54,6 +68,8 @@ impl BlobStream {
             response: None,
             failures: 0,
             outages: 0,
+            proven,
+            hope: false,
             resumptions: 0,
         }
     }
@@ -142,6 +158,7 @@ impl BlobStream {
         self.position = end;
         self.failures = 0;
         self.outages = 0;
+        self.proven = true;
         Ok(Some(piece))
     }
 
@@ -159,16 +176,18 @@ impl BlobStream {
         Ok(())
     }
 
-    /// The server, which has served the manifest, cannot be reached: wait for it, or give up.
+    /// An endpoint gives no answer worth having: ask the next one. After the last, wait for all of
+    /// them, unless nothing is to be hoped for.
     async fn away(&mut self, error: Error) -> Result<()> {
-        self.outages += 1;
-        let session = self.session();
-        let policy = session.retry_policy();
-        if !error.is_transient() || session.has_alternative() || self.outages >= policy.outages {
+        self.hope |= self.proven && error.is_transient();
+        let policy = self.session().retry_policy();
+        if self.current + 1 < self.sessions.len() || !self.hope || self.outages >= policy.outages {
             return self.leave_endpoint(error);
         }
+        self.outages += 1;
         tracing::debug!(%error, digest = %self.digest, at = self.position, "registry: waiting");
         tokio::time::sleep(policy.delay(self.outages)).await;
+        (self.current, self.hope, self.failures) = (0, false, 0);
         Ok(())
     }
 
@@ -178,9 +197,9 @@ impl BlobStream {
             return Err(error);
         }
         tracing::warn!(%error, "registry: leaving a mirror in the middle of a pull");
+        self.hope |= self.proven && error.is_transient();
         self.current += 1;
         self.failures = 0;
-        self.outages = 0;
         self.response = None;
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Client {
     /// The bytes of a layer from an offset on.
     #[must_use]
     pub fn blob(&self, resolved: &Resolved, descriptor: &Descriptor, offset: u64) -> BlobStream {
-        BlobStream::new(resolved.sessions.clone(), descriptor, offset)
+        BlobStream::new(resolved, descriptor, offset)
     }
 
     fn sessions(

@@ -48,6 +48,8 @@ pub struct Resolved {
     pub layers: Vec<Descriptor>,
     /// Where the layers are fetched from, in order.
     pub(crate) sessions: Vec<Arc<Session>>,
+    /// Whether the first of them has just answered.
+    pub(crate) proven: bool,
 }
 
 impl Resolved {
@@ -56,7 +58,7 @@ impl Resolved {
     #[must_use]
     pub fn without_mirrors(&self) -> Option<Self> {
         let [_, .., origin] = self.sessions.as_slice() else { return None };
-        Some(Self { sessions: vec![Arc::clone(origin)], ..self.clone() })
+        Some(Self { sessions: vec![Arc::clone(origin)], proven: false, ..self.clone() })
     }
 }
 
@@ -107,6 +109,7 @@ pub(crate) async fn resolve(session: &Arc<Session>, wanted: Wanted<'_>) -> Resul
         image,
         layers: manifest.layers,
         sessions: Vec::new(),
+        proven: true,
     })
 }
 
@@ -246,7 +249,7 @@ async fn configuration(
     if let Some(bytes) = local.and_then(|local| look_up(local, &descriptor.digest)) {
         return Ok(bytes);
     }
-    let stream = BlobStream::new(vec![Arc::clone(session)], descriptor, 0);
+    let stream = BlobStream::first(session, descriptor);
     stream.collect(MAX_DOCUMENT).await.map(Bytes::from)
 }
 

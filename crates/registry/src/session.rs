@@ -75,11 +75,6 @@ impl Session {
         Self { shared, endpoint, subject, alternative }
     }
 
-    /// Whether another endpoint can be asked instead.
-    pub(crate) const fn has_alternative(&self) -> bool {
-        self.alternative
-    }
-
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         let mut policy = self.shared.config.retry;
         if self.alternative {

@@ -221,7 +221,7 @@ async fn a_server_that_stays_away_is_given_up() {
     });
     let error = read_all(&server).await.unwrap_err();
     assert!(matches!(error, Error::Status { status: 503, .. }), "{error:?}");
-    assert_eq!(server.count("/blobs/"), 2 + 10 * 5);
+    assert_eq!(server.count("/blobs/"), 2 + 11 * 5);
 }
 
 #[tokio::test]

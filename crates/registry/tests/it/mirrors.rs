@@ -1,5 +1,7 @@
 //! Mirrors before the origin, and TLS with certificates of one's own.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use registry::{Client, Error};
 use testkit::Registry;
 
@@ -71,6 +73,26 @@ async fn a_mirror_that_dies_in_the_middle_of_a_blob_is_left() {
     let asked = good.requests();
     assert_eq!(asked.len(), 1, "only the rest of the layer: {asked:?}");
     assert!(asked[0].range().is_some());
+}
+
+#[tokio::test]
+async fn a_mirror_is_waited_for_when_there_is_nobody_else() {
+    let asked = AtomicUsize::new(0);
+    let mirror = image_server(vec![5; 40_000], move |request, layer| {
+        match (asked.fetch_add(1, Ordering::SeqCst), request.range()) {
+            (0, _) => Reply { cut_after: Some(10_000), ..Reply::new(200, layer) },
+            (1..6, _) | (_, None) => Reply::new(503, ""),
+            (_, Some(start)) => {
+                let range = format!("bytes {start}-{}/{}", layer.len() - 1, layer.len());
+                Reply::new(206, &layer[start..]).with("Content-Range", &range)
+            }
+        }
+    });
+    let origin = format!("127.0.0.1:{}", testkit::process::free_port());
+    let client =
+        Client::new(config().with_mirror(&origin, &format!("http://{}", mirror.address())));
+    let resolved = resolve(&client, &format!("{origin}/app")).await.unwrap();
+    read_layers(&client, &resolved).await.unwrap();
 }
 
 #[tokio::test]

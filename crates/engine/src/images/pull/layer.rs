@@ -88,7 +88,10 @@ impl Fetcher {
         let digest = &layer.descriptor.digest;
         tracing::warn!(error = %stdx::chain(&error), %digest, "a mirror's layer is spoiled");
         self.writer(layer).await?.abandon();
-        self.download_from(&origin, layer, claim).await
+        self.download_from(&origin, layer, claim).await.map_err(|unavailable| {
+            tracing::warn!(error = %stdx::chain(&unavailable), %digest, "the origin does not help");
+            error
+        })
     }
 
     /// Fetches the blob. What an earlier pull left is gone on with; should that turn out to be

@@ -285,3 +285,23 @@ async fn a_layer_that_a_mirror_has_spoiled_comes_from_the_origin() {
         assert_eq!(world.read(&image, "top").unwrap(), "0");
     }
 }
+
+#[tokio::test]
+async fn a_spoiled_layer_is_named_when_the_origin_cannot_help() {
+    let directory = tempfile::tempdir().unwrap();
+    let layout = layout(directory.path(), 1, 300_000);
+    let mirror = Registry::start();
+    mirror.push(&layout, "app:1");
+    let file = blob_file(&mirror, &layout, 100_000);
+    let mut bad = fs::read(&file).unwrap();
+    bad[150_000] ^= 1;
+    fs::write(&file, &bad).unwrap();
+    let origin = format!("127.0.0.1:{}", testkit::process::free_port());
+    let address = format!("http://{}", mirror.address());
+    let world = World::with(registry::Config::new().with_mirror(&origin, &address));
+    let error = listen(world.pull(&format!("{origin}/app:1"))).await.1.unwrap_err().to_string();
+    assert!(
+        error.starts_with("filesystem layer verification failed for digest sha256:"),
+        "{error}"
+    );
+}
