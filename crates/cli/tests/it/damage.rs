@@ -9,7 +9,7 @@ use testkit::{Brig, Registry, image};
 use crate::BRIG;
 
 /// Every entry below the places where an image lies, without what is there of an empty store.
-fn stored(brig: &Brig) -> Vec<PathBuf> {
+pub(crate) fn stored(brig: &Brig) -> Vec<PathBuf> {
     let data = brig.root().join("data");
     let places = [
         "content",
@@ -152,7 +152,7 @@ fn no_space_for_an_image() {
 }
 
 /// Numbers that no compression makes smaller, the same each time.
-fn incompressible(length: usize) -> Vec<u8> {
+pub(crate) fn incompressible(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;

@@ -14,6 +14,7 @@ mod docker_cli;
 mod docker_py;
 mod faults;
 mod hello;
+mod images;
 mod init;
 mod leaks;
 mod messages;
