@@ -87,9 +87,10 @@ pub(crate) fn resolv_conf(host: &str, options: &NetworkOptions, service: &[IpAdd
     }
     let search = match options.dns_search.as_slice() {
         [] => values(host, "search").pop().map(|last| vec![last]).unwrap_or_default(),
-        // A lone dot asks for no search at all.
-        [dot] if dot == "." => Vec::new(),
-        given => given.to_vec(),
+        // A dot asks for no search at all.
+        given => {
+            given.iter().filter(|domain| !matches!(domain.as_str(), "" | ".")).cloned().collect()
+        }
     };
     let flags = match options.dns_options.as_slice() {
         [] => values(host, "options"),
@@ -152,6 +153,8 @@ mod tests {
         options.dns = vec!["9.9.9.9".parse().unwrap()];
         options.dns_search = vec![".".to_owned()];
         options.dns_options = vec!["ndots:5".to_owned()];
+        assert_eq!(resolv_conf(HOST, &options, &[]), "nameserver 9.9.9.9\noptions ndots:5\n");
+        options.dns_search = vec![String::new()];
         assert_eq!(resolv_conf(HOST, &options, &[]), "nameserver 9.9.9.9\noptions ndots:5\n");
         options.dns.clear();
         assert!(

@@ -1,7 +1,8 @@
 //! Options that contradict each other, the machine or reason: pure.
 
 use super::options::{
-    ContainerSpec, MountKind, MountSpec, NamespaceMode, NetworkMode, Protocol, RestartPolicy,
+    ContainerSpec, MountKind, MountSpec, NamespaceMode, NetworkMode, NetworkOptions, Protocol,
+    RestartPolicy,
 };
 use super::resources::Resources;
 use super::{bind, signal};
@@ -105,6 +106,7 @@ fn namespaces(spec: &ContainerSpec) -> Result<()> {
 fn network(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<()> {
     let network = &spec.host.network;
     let publishes = !network.published.is_empty() || network.publish_all;
+    place(network)?;
     match &network.mode {
         NetworkMode::Container(name) => {
             let conflict = if name.is_empty() {
@@ -117,8 +119,6 @@ fn network(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<()> {
                 "dns and the network mode"
             } else if !network.extra_hosts.is_empty() {
                 "custom host-to-IP mapping and the network mode"
-            } else if network.mac_address.is_some() {
-                "mac-address and the network mode"
             } else if publishes {
                 "port publishing and the container type network mode"
             } else if !spec.exposed_ports.is_empty() && network.publish_all {
@@ -136,9 +136,6 @@ fn network(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<()> {
         }
         _ => {}
     }
-    if matches!(network.mode, NetworkMode::Host) && network.mac_address.is_some() {
-        return invalid("conflicting options: mac-address and the network mode");
-    }
     for publish in &network.published {
         if publish.port.protocol == Protocol::Sctp {
             continue;
@@ -151,6 +148,22 @@ fn network(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<()> {
         extra_host(entry)?;
     }
     Ok(())
+}
+
+/// A container without an endpoint of its own has no address and no name on a network.
+fn place(network: &NetworkOptions) -> Result<()> {
+    let has_none =
+        matches!(network.mode, NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_));
+    let given = [
+        (network.mac_address.is_some(), "mac-address"),
+        (network.ipv4.is_some(), "ip"),
+        (network.ipv6.is_some(), "ip6"),
+        (!network.aliases.is_empty(), "network-alias"),
+    ];
+    match given.into_iter().find(|(given, _)| has_none && *given) {
+        Some((_, option)) => invalid(format!("conflicting options: {option} and the network mode")),
+        None => Ok(()),
+    }
 }
 
 /// Splits `name:address` or `name=address`; the address may be `host-gateway`.
@@ -390,6 +403,27 @@ mod tests {
                 refusal(|s| {
                     s.hostname = Some("x".into());
                     s.host.uts_mode = NamespaceMode::Host;
+                }),
+            ),
+            (
+                "conflicting options: ip and the network mode",
+                refusal(|s| {
+                    s.host.network.ipv4 = Some(std::net::Ipv4Addr::LOCALHOST);
+                    s.host.network.mode = NetworkMode::Host;
+                }),
+            ),
+            (
+                "conflicting options: network-alias and the network mode",
+                refusal(|s| {
+                    s.host.network.aliases = vec!["x".into()];
+                    s.host.network.mode = NetworkMode::Container("y".into());
+                }),
+            ),
+            (
+                "conflicting options: mac-address and the network mode",
+                refusal(|s| {
+                    s.host.network.mac_address = Some("02:00:00:00:00:01".into());
+                    s.host.network.mode = NetworkMode::None;
                 }),
             ),
             ("invalid UTS mode", refusal(|s| s.host.uts_mode = NamespaceMode::Shareable)),

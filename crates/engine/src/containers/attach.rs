@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
+use linux::event::{Epoll, Interest};
 use monitor::protocol::{AttachStreams, Command, Size, WhenSlow};
 
 use super::entry::Container;
@@ -117,6 +119,7 @@ fn join(container: &Arc<Container>, streams: AttachStreams, theirs: OwnedFd) -> 
     let waiting = container.change(|state| match &state.live {
         Some(live) => Some((live.clone(), theirs)),
         None => {
+            state.waiting_clients.retain(|(_, waiting)| !has_left(waiting));
             state.waiting_clients.push((streams, theirs));
             None
         }
@@ -125,4 +128,36 @@ fn join(container: &Arc<Container>, streams: AttachStreams, theirs: OwnedFd) -> 
     live.control
         .send(&Command::Attach { exec: None, streams }, Some(theirs.as_fd()))
         .map_err(|error| rooms::monitor("attach to", &container.id, error))
+}
+
+/// Whether the client at the other end of a socket has gone altogether. (One that only sends
+/// nothing more waits for output.)
+fn has_left(waiting: &OwnedFd) -> bool {
+    let look = || {
+        let epoll = Epoll::new()?;
+        epoll.add(waiting.as_fd(), 0, Interest::empty())?;
+        let mut ready = Vec::new();
+        epoll.wait(Some(Duration::ZERO), &mut ready)?;
+        Ok::<_, linux::Error>(ready.iter().any(|ready| ready.interest.contains(Interest::HUP)))
+    };
+    look().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use super::{has_left, pair};
+
+    #[test]
+    fn who_has_left() {
+        let (ours, theirs) = pair().unwrap();
+        let ours = UnixStream::from(ours);
+        assert!(!has_left(&theirs));
+        ours.shutdown(Shutdown::Write).unwrap();
+        assert!(!has_left(&theirs), "it waits for output");
+        drop(ours);
+        assert!(has_left(&theirs));
+    }
 }

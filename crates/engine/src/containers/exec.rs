@@ -21,7 +21,7 @@ use crate::event::Action;
 use crate::rooms;
 use crate::spec::{self, ExecProcess};
 
-/// How long an exec that has ended can still be looked at.
+/// How long an exec that has ended can still be looked at, and one that was made can be started.
 const KEPT: Duration = Duration::from_mins(5);
 
 /// All execs.
@@ -37,7 +37,17 @@ struct Entry {
     phase: watch::Sender<Phase>,
     /// Becomes true with the end.
     ended: watch::Sender<bool>,
+    made_at: Instant,
     ended_at: Option<Instant>,
+}
+
+impl Entry {
+    /// Whether nobody is to come back to it any more: it has ended, or was never started, long ago.
+    fn is_over(&self, now: Instant) -> bool {
+        let waits = *self.phase.borrow() == Phase::Created;
+        let since = self.ended_at.or_else(|| waits.then_some(self.made_at));
+        since.is_some_and(|since| now.saturating_duration_since(since) >= KEPT)
+    }
 }
 
 /// Where an exec is in its life.
@@ -57,7 +67,8 @@ impl Execs {
 
     fn add(&self, id: &str, container: &str, spec: ExecSpec) {
         let mut table = self.lock();
-        table.retain(|_, entry| entry.ended_at.is_none_or(|ended| ended.elapsed() < KEPT));
+        let now = Instant::now();
+        table.retain(|_, entry| !entry.is_over(now));
         table.insert(
             id.to_owned(),
             Entry {
@@ -65,6 +76,7 @@ impl Execs {
                 spec,
                 phase: watch::Sender::new(Phase::Created),
                 ended: watch::Sender::new(false),
+                made_at: now,
                 ended_at: None,
             },
         );
@@ -411,4 +423,29 @@ async fn process(
             })
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::{ExecSpec, Execs, KEPT};
+
+    #[test]
+    fn what_is_over_is_forgotten() {
+        let execs = Execs::default();
+        for id in ["waits", "runs", "ended"] {
+            execs.add(id, "container", ExecSpec::default());
+        }
+        execs.started("runs", 5);
+        execs.exited("ended", 0);
+        let over = |now: Instant| {
+            let table = execs.lock();
+            let mut ids: Vec<_> = table.iter().filter(|(_, entry)| entry.is_over(now)).collect();
+            ids.sort_unstable_by_key(|(id, _)| id.as_str());
+            ids.into_iter().map(|(id, _)| id.clone()).collect::<Vec<_>>()
+        };
+        assert!(over(Instant::now()).is_empty());
+        assert_eq!(over(Instant::now() + KEPT), ["ended", "waits"]);
+    }
 }

@@ -47,15 +47,6 @@ impl Containers {
         Ok(found.into_iter().map(|(_, summary)| summary).collect())
     }
 
-    /// Its ports: published and merely exposed.
-    ///
-    /// # Errors
-    /// `NoSuchContainer`.
-    #[expect(clippy::unused_async, reason = "as the other verbs")]
-    pub async fn ports(&self, name: &str) -> Result<Vec<PortMapping>> {
-        Ok(self.shared.table.find(name)?.read(ports))
-    }
-
     /// The ids of images that a filter names; what is no image stays as it is.
     async fn ancestors(&self, names: &[String]) -> Vec<String> {
         let mut ids = Vec::new();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use observe::log::{Query, Reader, Stop, Stream};
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::entry::Container;
 use super::{Containers, Shared, end};
@@ -14,6 +15,8 @@ use crate::error::{Error, Result};
 
 /// Entries read ahead of the receiver.
 const AHEAD: usize = 64;
+/// The stack of a reader's thread, bytes.
+const STACK: usize = 256 << 10;
 
 impl Containers {
     /// Its log.
@@ -56,11 +59,38 @@ pub(super) async fn open(
     let reader = shared.rooms.blocking("open a log", move |_| open_reader(&path, query)).await?;
     let stop = reader.stop();
     let (sender, entries) = mpsc::channel(AHEAD);
-    drop(shared.rooms.tracker.spawn_blocking(move || read(reader, &sender)));
+    read_aside(shared, reader, sender)?;
+    let reading = CancellationToken::new();
     if follow {
-        shared.spawn(stop_at_end(Arc::clone(shared), Arc::clone(container), stop.clone()));
+        let end = stop_at_end(Arc::clone(shared), Arc::clone(container), stop.clone());
+        let left = reading.clone();
+        shared.spawn(async move {
+            tokio::select! {
+                () = end => {}
+                () = left.cancelled() => {}
+            }
+        });
     }
-    Ok(LogStream { entries, stop, terminal })
+    Ok(LogStream { entries, stop, terminal, _reading: reading.drop_guard() })
+}
+
+/// Reads on a thread of its own: who follows a log, or receives slowly, may do so for days, and
+/// must not keep the others from the threads of [`crate::rooms::Rooms::blocking`].
+fn read_aside(
+    shared: &Shared,
+    reader: Reader,
+    sender: mpsc::Sender<Result<LogEntry>>,
+) -> Result<()> {
+    let tracked = shared.rooms.tracker.token();
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            read(reader, &sender);
+            drop(tracked);
+        })
+        .map(drop)
+        .map_err(|error| Error::io("start reading", "a log", error))
 }
 
 fn open_reader(path: &Path, query: Query) -> Result<Reader> {
@@ -106,6 +136,8 @@ pub struct LogStream {
     entries: mpsc::Receiver<Result<LogEntry>>,
     stop: Stop,
     terminal: bool,
+    /// Ends with the stream.
+    _reading: DropGuard,
 }
 
 impl LogStream {

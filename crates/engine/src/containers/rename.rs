@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Containers;
+use super::entry::Container;
+use super::{Containers, Shared};
 use crate::container::{Status, name};
 use crate::error::{Error, Result};
 use crate::event::Action;
@@ -27,13 +28,7 @@ impl Containers {
                 ));
             }
             shared.table.reserve(&new_name, &container.id)?;
-            container.change(|state| {
-                state.record.name.clone_from(&new_name);
-                if let Some(endpoint) = state.live.as_mut().and_then(|live| live.endpoint.as_mut())
-                {
-                    shared.rooms.networks.rename(endpoint, &new_name);
-                }
-            });
+            give(&shared, &container, &new_name);
             let renamed = Arc::clone(&container);
             let saved = shared
                 .rooms
@@ -43,7 +38,7 @@ impl Containers {
                 })
                 .await;
             if let Err(error) = saved {
-                container.change(|state| state.record.name.clone_from(&old_name));
+                give(&shared, &container, &old_name);
                 shared.table.release(&new_name, &container.id);
                 return Err(error);
             }
@@ -53,4 +48,14 @@ impl Containers {
         })
         .await
     }
+}
+
+/// Changes its name here and in the name service.
+fn give(shared: &Shared, container: &Container, name: &str) {
+    container.change(|state| {
+        name.clone_into(&mut state.record.name);
+        if let Some(endpoint) = state.live.as_mut().and_then(|live| live.endpoint.as_mut()) {
+            shared.rooms.networks.rename(endpoint, name);
+        }
+    });
 }

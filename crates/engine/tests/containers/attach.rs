@@ -1,6 +1,8 @@
 //! Attaching: before the start, with input, with a terminal.
 
-use engine::container::{AttachRequest, Stdin, TerminalSize, WaitCondition};
+use std::time::Duration;
+
+use engine::container::{AttachRequest, LogQuery, Stdin, TerminalSize, WaitCondition};
 use engine::{AttachEnd, AttachSession};
 use linux::process::SingleThreaded;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,6 +11,7 @@ use crate::harness::Test;
 use crate::world::test;
 
 pub(crate) const TESTS: &[Test] = &[
+    ("attach::clients_that_leave_leave_nothing", clients_that_leave_leave_nothing),
     ("attach::before_the_start_nothing_is_missed", before_the_start_nothing_is_missed),
     ("attach::a_terminal_has_a_size_and_detaches", a_terminal_has_a_size_and_detaches),
 ];
@@ -91,5 +94,29 @@ fn a_terminal_has_a_size_and_detaches(token: &SingleThreaded) {
         assert_eq!(end.unwrap(), AttachEnd::Detached);
         containers.resize(&id, TerminalSize { height: 10, width: 20 }).await.unwrap();
         assert!(containers.inspect(&id, false).await.unwrap().state.status.is_alive());
+    });
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn clients_that_leave_leave_nothing(token: &SingleThreaded) {
+    test(token, async |world| {
+        let waiting = world.create("true").await;
+        let running = world.create("sleep 1000; true").await;
+        let containers = world.engine().containers();
+        containers.start(&running).await.unwrap();
+        let follow = LogQuery { stdout: true, stderr: true, follow: true, ..LogQuery::default() };
+        drop(containers.logs(&running, follow.clone()).await.unwrap());
+        let before = descriptors();
+        for _ in 0..20 {
+            drop(containers.attach(&waiting, everything()).await.unwrap());
+            drop(containers.logs(&running, follow.clone()).await.unwrap());
+        }
+        // The last one that waited for the start is noticed when the next one comes.
+        while descriptors() > before + 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
 }

@@ -219,8 +219,7 @@ fn networking(
     options: &NetworkOptions,
 ) -> Result<NetworkingConfig, String> {
     host.dns = options.dns.iter().map(ToString::to_string).collect();
-    host.dns_search =
-        options.dns_search.iter().map(|domain| domain.trim_end_matches('.').to_owned()).collect();
+    host.dns_search = options.dns_search.iter().map(|domain| search_domain(domain)).collect();
     host.dns_options.clone_from(&options.dns_option);
     host.extra_hosts.clone_from(&options.add_host);
     host.publish_all_ports = options.publish_all;
@@ -230,6 +229,11 @@ fn networking(
     let (mode, endpoints_config) = network::combine(&options.network, &first_endpoint(options))?;
     host.network_mode = mode;
     Ok(NetworkingConfig { endpoints_config })
+}
+
+/// A domain without the dot at its end. A lone dot, which asks for no search at all, stays.
+fn search_domain(domain: &str) -> String {
+    Some(domain.trim_end_matches('.')).filter(|name| !name.is_empty()).unwrap_or(domain).to_owned()
 }
 
 /// What the options without a network say about the first one.
