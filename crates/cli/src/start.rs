@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use daemon::{Options, Proxy, Start};
+use daemon::{LogLevel, Options, Proxy, Start};
 use linux::process::SingleThreaded;
 use monitor::client::Launcher;
 use monitor::launcher::{self, Restart};
@@ -44,6 +44,9 @@ pub(crate) fn on_demand(root: &Root, globals: &Globals, environment: &Environmen
     if globals.debug {
         arguments.push("--debug".into());
     }
+    if let Some(level) = &globals.log_level {
+        arguments.extend(["--log-level".into(), level.into()]);
+    }
     arguments.extend(["daemon".into(), "--on-demand".into()]);
     let start = Start { roots: root.roots.clone(), arguments, environment: passed(environment) };
     daemon::start_on_demand(&start).map_err(|error| Error::Start(Box::new(error)))
@@ -70,12 +73,18 @@ pub(crate) fn daemon(
         launcher::serve(&token, daemon, options).map_err(|error| Error::Daemon(Box::new(error)))?;
         return Ok(Exit::SUCCESS);
     }
+    let config = globals.config.as_ref().map(|config| environment.absolute(config));
+    if options.on_demand && options.launcher_socket.is_none() {
+        let mut paths = vec![root.roots.data.as_path(), root.roots.run.as_path()];
+        paths.extend(config.as_deref());
+        daemon::detach(&token, &paths).map_err(|error| Error::Daemon(Box::new(error)))?;
+    }
     let launcher = launcher(&token, options, environment)?;
     let run = Options {
-        config: globals.config.as_ref().map(|config| environment.absolute(config)),
+        config,
         docker_socket: options.docker_socket,
         listen: options.listen.clone(),
-        debug: globals.debug || globals.log_level.as_deref() == Some("debug"),
+        log_level: log_level(globals),
         on_demand: options.on_demand,
         again: options.launcher_socket.is_some(),
         relaunch: Some(restart(environment)),
@@ -85,6 +94,14 @@ pub(crate) fn daemon(
     };
     daemon::run(&run, launcher).map_err(|error| Error::Daemon(Box::new(error)))?;
     Ok(Exit::SUCCESS)
+}
+
+/// How much is logged; `--debug` is the same as the level of that name.
+fn log_level(globals: &Globals) -> LogLevel {
+    if globals.debug {
+        return LogLevel::Debug;
+    }
+    globals.log_level.as_deref().and_then(LogLevel::parse).unwrap_or_default()
 }
 
 /// The launcher that has started this daemon again, or a new one.
@@ -98,9 +115,6 @@ fn launcher(
         let socket =
             linux::handover::take(token, number).map_err(|error| boxed(Box::new(error)))?;
         return launcher::adopt(socket).map_err(|error| boxed(Box::new(error)));
-    }
-    if options.on_demand {
-        daemon::detach(token).map_err(|error| boxed(Box::new(error)))?;
     }
     launcher::start(token, launcher_options(environment)).map_err(|error| boxed(Box::new(error)))
 }

@@ -29,6 +29,7 @@ mod start;
 mod unit;
 
 pub use error::{Error, Result};
+pub use log::LogLevel;
 pub use process::detach;
 pub use registry::Proxy;
 pub use roots::Roots;

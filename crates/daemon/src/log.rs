@@ -12,14 +12,49 @@ use tracing_subscriber::fmt::MakeWriter;
 /// A file larger than this is put aside, bytes.
 const LIMIT: u64 = 10 << 20;
 
+/// The least severe messages that are logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the word it is given as")]
+pub enum LogLevel {
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+}
+
+impl LogLevel {
+    /// `debug`, `info`, `warn`, `error`; `fatal`, which Docker's clients know too, is `error`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "debug" => Self::Debug,
+            "info" => Self::Info,
+            "warn" => Self::Warn,
+            "error" | "fatal" => Self::Error,
+            _ => return None,
+        })
+    }
+
+    const fn filter(self) -> LevelFilter {
+        match self {
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            Self::Warn => LevelFilter::WARN,
+            Self::Error => LevelFilter::ERROR,
+        }
+    }
+}
+
 /// Sends what is logged to a file, or to standard error without one.
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub(crate) fn start(file: Option<&Path>, debug: bool) -> io::Result<()> {
-    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false);
+pub(crate) fn start(file: Option<&Path>, level: LogLevel) -> io::Result<()> {
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level.filter())
+        .with_ansi(false)
+        .with_target(false);
     // A second daemon in one process (tests) keeps the first one's log.
     let _already_set = match file {
         Some(path) => builder.with_writer(Rotated::open(path)?).try_init(),

@@ -2,9 +2,15 @@
 //! command that started it reaches it: not its terminal, not its limits, not its cgroup.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use linux::cgroup::Layout;
-use linux::process::{Resource, SingleThreaded, new_session, set_resource_limit};
+use linux::process::{
+    Namespaces, Pid, PidFd, Resource, SingleThreaded, join_of, new_session, resource_limit,
+    set_resource_limit,
+};
+use rustix::fs::Mode;
 
 use crate::{Error, Result};
 
@@ -29,27 +35,65 @@ const LIMITS: &[(&str, Resource)] = &[
 ];
 /// Descriptors a daemon with many containers needs.
 const DESCRIPTORS: u64 = 1 << 20;
+/// What the first process has everywhere: files of ours are readable, and writable by us only.
+const UMASK: u32 = 0o022;
 
 /// Makes a process of its own out of one that a command started: session, descriptors, limits,
-/// cgroups. Called before the launcher is forked, which inherits all of it. (Environment, directory
-/// and signal mask are set by [`crate::start_on_demand`].)
+/// umask, cgroups, namespaces. Called before the launcher is forked, which inherits all of it.
+/// (Environment, directory and signals are set by [`crate::start_on_demand`].)
 ///
+/// `paths` are those that must be the same after the move to the first process's namespaces.
 /// Every descriptor but the standard three is closed: nothing may be open yet.
 ///
 /// # Errors
 /// When the kernel refuses a new session.
-pub fn detach(token: &SingleThreaded) -> Result<()> {
+pub fn detach(token: &SingleThreaded, paths: &[&Path]) -> Result<()> {
     new_session().map_err(Error::Kernel)?;
     // Whatever else the command had open must not live as long as we do.
     linux::inherit::close_all_but(token, &[]).map_err(Error::Kernel)?;
     for (resource, soft, hard) in limits(&fs::read_to_string("/proc/1/limits").unwrap_or_default())
     {
-        // Without the capability a limit stays as it was.
-        let _unchanged = set_resource_limit(resource, soft, hard);
+        limit(resource, soft, hard);
     }
-    let _unchanged = set_resource_limit(Resource::Nofile, Some(DESCRIPTORS), Some(DESCRIPTORS));
+    limit(Resource::Nofile, Some(DESCRIPTORS), Some(DESCRIPTORS));
+    rustix::process::umask(Mode::from_raw_mode(UMASK));
     leave_cgroups();
+    leave_namespaces(paths);
     Ok(())
+}
+
+/// Moves this process to the namespaces of the first one, so that the network, say, that a command
+/// was given by hand does not become the daemon's. It stays where that is refused, and where the
+/// paths lead to something else there: the command could not find us, and it may well be in a
+/// container that shares nothing but its processes.
+fn leave_namespaces(paths: &[&Path]) {
+    if !paths.iter().all(|path| is_same_at_first_process(path)) {
+        return;
+    }
+    let kinds = Namespaces::MOUNT | Namespaces::NETWORK | Namespaces::UTS | Namespaces::IPC;
+    if let Some(first) = Pid::from_raw(1) {
+        let _stays = PidFd::open(first).and_then(|first| join_of(&first, kinds));
+    }
+}
+
+fn is_same_at_first_process(path: &Path) -> bool {
+    let there = Path::new("/proc/1/root").join(path.strip_prefix("/").unwrap_or(path));
+    let file = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    file(path).is_ok_and(|here| file(&there).is_ok_and(|there| there == here))
+}
+
+/// Sets a limit. Without the capability the hard one stays as it was, and the soft one comes as
+/// near as it lets it.
+fn limit(resource: Resource, soft: Option<u64>, hard: Option<u64>) {
+    if set_resource_limit(resource, soft, hard).is_ok() {
+        return;
+    }
+    let (_, own) = resource_limit(resource);
+    let soft = match (soft, own) {
+        (Some(soft), Some(own)) => Some(soft.min(own)),
+        (soft, own) => soft.or(own),
+    };
+    let _unchanged = set_resource_limit(resource, soft, own);
 }
 
 /// Soft and hard limits of a `limits` file; `None` is no limit.

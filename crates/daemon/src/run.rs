@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config};
 use crate::listen::{self, Addresses, Listener};
+use crate::log::LogLevel;
 use crate::ready::Announcer;
 use crate::server::{LastSockets, Server};
 use crate::{Error, Result, Roots, log, open, process};
@@ -37,8 +38,8 @@ pub struct Options {
     pub docker_socket: bool,
     /// Further addresses, `unix://…` or `tcp://…` (loopback only).
     pub listen: Vec<String>,
-    /// Log much.
-    pub debug: bool,
+    /// The least that is logged; the configuration file may ask for more.
+    pub log_level: LogLevel,
     /// Started by a command ([`crate::start_on_demand`]): logs to a file and says on standard
     /// output when it serves. `main` then calls [`crate::detach`] before it forks the launcher.
     pub on_demand: bool,
@@ -61,7 +62,7 @@ impl Options {
             config: None,
             docker_socket: false,
             listen: Vec::new(),
-            debug: false,
+            log_level: LogLevel::default(),
             on_demand: false,
             again: false,
             relaunch: None,
@@ -162,9 +163,12 @@ fn prepare(options: &Options) -> Result<(Config, Runtime)> {
         made.map_err(|error| Error::io("make", roots.data.display().to_string(), error))?;
     }
     let file = options.on_demand.then(|| roots.log());
-    log::start(file.as_deref(), options.debug)
+    let config = config::load(options.config.as_deref());
+    let configured = config.as_ref().is_ok_and(|config| config.daemon.debug);
+    let level = if configured { LogLevel::Debug } else { options.log_level };
+    log::start(file.as_deref(), level)
         .map_err(|error| Error::io("open", roots.log().display().to_string(), error))?;
-    let mut config = config::load(options.config.as_deref())?;
+    let mut config = config?;
     config.registries.proxy = options.proxy.clone();
     addresses(options, &config).check()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -226,13 +230,14 @@ async fn live(
         identity: identity(options, &engine).await?,
         engine: Arc::clone(&engine),
         tasks: TaskTracker::new(),
+        closing: CancellationToken::new(),
         shutdown,
         last_sockets: LastSockets::default(),
     });
     let listeners = match addresses.bind() {
         Ok(listeners) => listeners,
         Err(error) => {
-            engine.shutdown(false).await;
+            engine.shutdown().await;
             return Err(error);
         }
     };
@@ -242,16 +247,25 @@ async fn live(
     write_atomic(&id_file, process_id.as_bytes(), Durability::Volatile)
         .map_err(|error| Error::io("write", id_file.display().to_string(), error))?;
 
-    let closing = CancellationToken::new();
-    let connections = serve(&server, listeners, &closing);
+    let connections = serve(&server, listeners);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), instance, "ready");
     drop(starting);
     announcer.ready();
     let request = endings.first().await;
     tracing::info!(stop_containers = request.all, "ending");
     announcer.stopping();
+    end(&server, &connections, request.all).await;
+    drop(fs::remove_file(&id_file));
+    Ok(server.last_sockets.clone())
+}
 
-    closing.cancel();
+/// Ends what runs, from the outside to the inside. Containers that stop too do so first: whoever
+/// waits for one, or is attached to it, sees its end.
+async fn end(server: &Server, connections: &TaskTracker, stop_containers: bool) {
+    if stop_containers {
+        server.engine.stop_containers().await;
+    }
+    server.closing.cancel();
     connections.close();
     server.tasks.close();
     let calls = async {
@@ -261,9 +275,7 @@ async fn live(
     if tokio::time::timeout(PATIENCE, calls).await.is_err() {
         tracing::warn!("calls that are still running are given up");
     }
-    engine.shutdown(request.all).await;
-    drop(fs::remove_file(&id_file));
-    Ok(server.last_sockets.clone())
+    server.engine.shutdown().await;
 }
 
 async fn identity(options: &Options, engine: &Engine) -> Result<Identity> {
@@ -278,15 +290,11 @@ async fn identity(options: &Options, engine: &Engine) -> Result<Identity> {
 }
 
 /// One task for each listener, one for each connection.
-fn serve(
-    server: &Arc<Server>,
-    listeners: Vec<Listener>,
-    closing: &CancellationToken,
-) -> TaskTracker {
+fn serve(server: &Arc<Server>, listeners: Vec<Listener>) -> TaskTracker {
     let connections = TaskTracker::new();
     for listener in listeners {
-        let accepting =
-            listen::accept(listener, Arc::clone(server), connections.clone(), closing.clone());
+        let closing = server.closing.clone();
+        let accepting = listen::accept(listener, Arc::clone(server), connections.clone(), closing);
         drop(connections.spawn(accepting));
     }
     connections

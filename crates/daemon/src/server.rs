@@ -6,6 +6,7 @@ use docker_api::brig::{Identity, ShutdownRequest};
 use engine::Engine;
 use hyper::header::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::{Call, Refusal, Reply, Service, Socket};
@@ -24,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
     pub(crate) identity: Identity,
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when connections are to end.
+    pub(crate) closing: CancellationToken,
     /// Whoever sends here ends the daemon.
     pub(crate) shutdown: mpsc::Sender<ShutdownRequest>,
     pub(crate) last_sockets: LastSockets,

@@ -107,6 +107,8 @@ fn spawn(start: &Start, log: File) -> Result<Announcements, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
+    // A command may have been started with signals blocked or ignored, as by nohup(1).
+    linux::process::reset_signals_of(&mut command);
     let mut child = command.spawn().map_err(|error| format!("it cannot be executed: {error}"))?;
     let stdout = child.stdout.take();
     stdout.map(BufReader::new).ok_or_else(|| "its output is not connected".to_owned())

@@ -139,12 +139,14 @@ impl Engine {
         &self.system
     }
 
-    /// Ends every task of the engine and waits for them. Containers go on, unless
-    /// `stop_containers`.
-    pub async fn shutdown(&self, stop_containers: bool) {
-        if stop_containers {
-            self.containers.stop_all().await;
-        }
+    /// Stops all containers; none can be started any more. What their restart policies want is left
+    /// to the next engine.
+    pub async fn stop_containers(&self) {
+        self.containers.stop_all().await;
+    }
+
+    /// Ends every task of the engine and waits for them. Containers go on.
+    pub async fn shutdown(&self) {
         if let Err(error) = self.rooms.launchers.shutdown() {
             tracing::warn!(error = %stdx::chain(&error), "the launcher is gone");
         }

@@ -1,5 +1,6 @@
 //! The daemon by hand and as a service.
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::Duration;
@@ -42,4 +43,73 @@ fn the_unit_is_sound() {
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
     let ours: Vec<&str> = complaints.lines().filter(|line| line.contains("brig")).collect();
     assert!(output.status.success() && ours.is_empty(), "{complaints}");
+}
+
+/// Of commands that come at the same time and find no daemon, one starts it.
+#[test]
+fn first_commands_at_once_start_one_daemon() {
+    let brig = Brig::new(BRIG);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| drop(brig.ok(&["version"])));
+        }
+    });
+    let log = fs::read_to_string(brig.root().join("data/daemon.log")).unwrap();
+    assert_eq!(log.matches(" ready ").count(), 1, "{log}");
+}
+
+/// Nothing of the command that starts a daemon reaches it.
+#[test]
+fn on_demand_it_is_a_process_of_its_own() {
+    let brig = Brig::new(BRIG);
+    let command = brig.command(&["version"]);
+    let mut odd = stdx::process::command("sh");
+    odd.args(["-c", "umask 0777; ulimit -S -n 100; exec \"$@\"", "sh"])
+        .args(["env", "--ignore-signal=TERM,HUP", "--block-signal=TERM,USR1"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    assert!(process::run(&mut odd, Duration::from_secs(60)).status.success());
+    let daemon = brig.daemon_id().unwrap();
+    let status = fs::read_to_string(format!("/proc/{daemon}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().to_owned()
+    };
+    let signals = |name: &str| u64::from_str_radix(&field(name), 16).unwrap();
+    assert_eq!(field("Umask:"), "0022");
+    // Hangup, user's, terminate.
+    let odd = 1 | 1 << 9 | 1 << 14;
+    assert_eq!((signals("SigBlk:") & odd, signals("SigIgn:") & odd), (0, 0), "{status}");
+    assert_eq!(fs::read_link(format!("/proc/{daemon}/cwd")).unwrap().to_str(), Some("/"));
+    let limits = fs::read_to_string(format!("/proc/{daemon}/limits")).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_ne!(files.split_whitespace().nth(3), Some("100"), "{files}");
+}
+
+/// A daemon that is started on demand lives in the namespaces of the first process, one that is
+/// started by hand stays where it is. (The first process is one of the test's own, in a process-id
+/// namespace.)
+#[test]
+fn on_demand_it_leaves_the_namespaces_of_the_command() {
+    let brig = Brig::new(BRIG);
+    let command = brig.command(&[]);
+    let script = "
+        set -e
+        brig() { \"$program\" --root \"$root\" \"$@\"; }
+        unshare --net --ipc --uts \"$program\" --root \"$root\" version > /dev/null
+        daemon=$(cat \"$root/run/daemon.pid\")
+        for kind in net ipc uts mnt; do
+            test \"$(readlink /proc/$daemon/ns/$kind)\" = \"$(readlink /proc/1/ns/$kind)\"
+        done
+        brig system shutdown
+        echo moved";
+    let mut outer = stdx::process::command("unshare");
+    outer
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script])
+        .env("program", command.get_program())
+        .env("root", brig.root())
+        .stdin(Stdio::null());
+    let output = process::run(&mut outer, Duration::from_secs(60));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "moved\n");
 }

@@ -12,6 +12,7 @@ mod daemon;
 mod damage;
 mod docker_cli;
 mod docker_py;
+mod ends;
 mod faults;
 mod hello;
 mod images;

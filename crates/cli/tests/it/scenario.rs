@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use testkit::process::free_port;
+use testkit::process::{eventually, free_port};
 use testkit::{Brig, Registry, image};
 
 use crate::BRIG;
@@ -20,6 +22,9 @@ class Page(http.server.BaseHTTPRequestHandler):
 print("listening", flush=True)
 http.server.HTTPServer(("", 8080), Page).serve_forever()
 "#;
+
+/// Far above what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn pull_run_look_stop() {
@@ -62,19 +67,41 @@ fn pull_run_look_stop() {
 
 /// `logs -f` shows what was and what comes, and ends when the command is interrupted.
 fn follow_logs(brig: &Brig, port: u16) {
-    let mut command = brig.command(&["logs", "-f", "web"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(lines.next().as_deref(), Some("listening"));
-    assert_eq!(lines.next().as_deref(), Some("request /"));
+    let mut child = interruptible(&brig.command(&["logs", "-f", "web"])).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let (sender, lines) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines() {
+            drop(sender.send(line.unwrap()));
+        }
+    });
+    let next = || lines.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(next(), "listening");
+    assert_eq!(next(), "request /");
     drop(get("127.0.0.1", port));
-    assert_eq!(lines.next().as_deref(), Some("request /"));
+    assert_eq!(next(), "request /");
     rustix::process::kill_process(
         rustix::process::Pid::from_child(&child),
         rustix::process::Signal::INT,
     )
     .unwrap();
-    _ = child.wait().unwrap();
+    eventually("logs -f ends", PATIENCE, || child.try_wait().unwrap());
+    reader.join().unwrap();
+}
+
+/// The command by way of env(1), so that SIGINT ends it even when whoever runs the tests ignores
+/// it: a shell has its background jobs do so, and programs inherit it.
+fn interruptible(command: &Command) -> Command {
+    let mut wrapped = stdx::process::command("env");
+    wrapped.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped.stdin(Stdio::null()).stdout(Stdio::piped());
+    wrapped
 }
 
 /// `exec -it` on a real terminal (script(1) makes one): a shell that sees it and its exit status.

@@ -16,8 +16,9 @@ pub(crate) fn container_spec(
     name: Option<&str>,
     platform: Option<&str>,
 ) -> Result<ContainerSpec, Refusal> {
-    let CreateRequest { config, host_config, networking_config } = request;
+    let CreateRequest { config, mut host_config, networking_config } = request;
     refuse_missing_features(&config)?;
+    let annotations = std::mem::take(&mut host_config.annotations);
     let mut host = host_config::options(host_config)?;
     host.network.mac_address = non_empty(&config.mac_address);
     if config.network_disabled {
@@ -37,7 +38,7 @@ pub(crate) fn container_spec(
         hostname: non_empty(&config.hostname),
         domainname: non_empty(&config.domainname),
         labels: config.labels,
-        annotations: BTreeMap::new(),
+        annotations,
         terminal: config.tty,
         stdin: if config.open_stdin {
             Stdin::Open { once: config.stdin_once }
@@ -79,8 +80,11 @@ fn apply_endpoints(
         return Err(Refusal::not_implemented("attaching a container to several networks"));
     }
     let Some((name, settings)) = endpoints.into_iter().next() else { return Ok(()) };
+    let named = NetworkMode::parse(&name);
     if network.mode == NetworkMode::Default {
-        network.mode = NetworkMode::parse(&name);
+        network.mode = named;
+    } else if !is_same_network(&network.mode, &named) {
+        return Err(Refusal::not_implemented("attaching a container to several networks"));
     }
     let Some(settings) = settings else { return Ok(()) };
     if !settings.links.is_empty() {
@@ -101,6 +105,12 @@ fn apply_endpoints(
         }
     }
     Ok(())
+}
+
+/// Whether two words are for one network: `default` is the bridge.
+fn is_same_network(one: &NetworkMode, other: &NetworkMode) -> bool {
+    let bridge = |mode: &NetworkMode| matches!(mode, NetworkMode::Default | NetworkMode::Bridge);
+    one == other || (bridge(one) && bridge(other))
 }
 
 /// An address, absent when the text is empty.
@@ -174,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn annotations_and_the_words_for_the_bridge() {
+        let text = r#"{"HostConfig":{"NetworkMode":"bridge","Annotations":{"a":"b"}},
+            "NetworkingConfig":{"EndpointsConfig":{"default":{"Aliases":["x"],"GwPriority":5}}}}"#;
+        let spec = container_spec(serde_json::from_str(text).unwrap(), None, None).unwrap();
+        assert_eq!(spec.annotations["a"], "b");
+        assert_eq!(
+            (&spec.host.network.mode, spec.host.network.aliases.len()),
+            (&NetworkMode::Bridge, 1)
+        );
+    }
+
+    #[test]
     fn what_is_missing_is_refused_by_name() {
         for (body, part) in [
             (r#"{"Healthcheck":{"Test":["CMD","true"]}}"#, "Healthcheck"),
@@ -183,6 +205,11 @@ mod tests {
             (r#"{"HostConfig":{"Memory":-5}}"#, "Memory"),
             (r#"{"HostConfig":{"DeviceRequests":[{"Driver":"nvidia"}]}}"#, "DeviceRequests"),
             (r#"{"ExposedPorts":{"80/icmp":{}}}"#, "80/icmp"),
+            (
+                r#"{"HostConfig":{"NetworkMode":"host"},
+                    "NetworkingConfig":{"EndpointsConfig":{"bridge":{}}}}"#,
+                "several networks",
+            ),
         ] {
             let refusal =
                 container_spec(serde_json::from_str(body).unwrap(), None, None).unwrap_err();

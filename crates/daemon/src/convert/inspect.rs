@@ -17,6 +17,7 @@ pub(crate) fn inspect(view: ContainerInspect) -> Inspect {
     let mut host_config = host_view::host_config(&view.spec.host);
     host_config.masked_paths = Some(view.masked_paths);
     host_config.readonly_paths = Some(view.read_only_paths);
+    host_config.annotations.clone_from(&view.spec.annotations);
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
     Inspect {
         created: view.created.into(),

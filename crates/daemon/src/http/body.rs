@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use hyper::body::{Frame, SizeHint};
+use tokio_util::sync::CancellationToken;
 
 /// Pieces as they come; an error breaks the connection off.
 type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -68,4 +69,22 @@ where
     Fut: Future<Output = Option<(io::Result<Bytes>, S)>> + Send + 'static,
 {
     Body::Pieces(Box::pin(futures_util::stream::unfold(source, next)))
+}
+
+/// The same from a source that may give nothing for ever: it ends with `closing` too, after what it
+/// has to give by then.
+pub(crate) fn endless<S, F, Fut>(closing: &CancellationToken, source: S, next: F) -> Body
+where
+    S: Send + 'static,
+    F: FnMut(S) -> Fut + Send + 'static,
+    Fut: Future<Output = Option<(io::Result<Bytes>, S)>> + Send + 'static,
+{
+    let mut pieces = Box::pin(futures_util::stream::unfold(source, next));
+    let mut closed = Box::pin(closing.clone().cancelled_owned());
+    Body::Pieces(Box::pin(futures_util::stream::poll_fn(move |context| {
+        match pieces.poll_next_unpin(context) {
+            Poll::Pending if closed.as_mut().poll(context).is_ready() => Poll::Ready(None),
+            polled => polled,
+        }
+    })))
 }

@@ -20,7 +20,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use body::{Body, stream};
+pub(crate) use body::{Body, endless, stream};
 pub(crate) use call::Call;
 pub(crate) use connection::{Service, serve};
 pub(crate) use query::Parameters;

@@ -34,6 +34,7 @@ struct Small {
     waiting: Notify,
     given_up: AtomicUsize,
     finish: Notify,
+    closing: CancellationToken,
 }
 
 /// Counts a call that is dropped before its end.
@@ -74,6 +75,15 @@ impl Service for Small {
                     });
                     Ok(super::lines("application/json", body))
                 }
+                "/endless" => {
+                    let body = super::endless(&self.closing, true, |first| async move {
+                        if !first {
+                            std::future::pending::<()>().await;
+                        }
+                        Some((super::line(&"begun"), false))
+                    });
+                    Ok(super::lines("application/json", body))
+                }
                 _ => Err(Refusal::new(StatusCode::NOT_FOUND, "page not found")),
             }
         })
@@ -93,7 +103,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let small = Arc::new(Small::default());
-        Self { small, closing: CancellationToken::new(), tracker: TaskTracker::new() }
+        let closing = small.closing.clone();
+        Self { small, closing, tracker: TaskTracker::new() }
     }
 
     /// A raw connection to the service.
@@ -237,7 +248,11 @@ async fn closing_answers_running_calls_and_ends_idle_connections() {
     let mut raw = world.connect();
     raw.write_all(b"POST /body/attach HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     head(&mut raw).await;
+    let mut endless = world.connect();
+    endless.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    head(&mut endless).await;
     world.closing.cancel();
+    assert!(rest(&mut endless).await.ends_with("\"begun\"\n\r\n0\r\n\r\n"));
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(rest(&mut raw).await, "");
     world.small.finish.notify_one();

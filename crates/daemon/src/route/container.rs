@@ -82,6 +82,9 @@ pub(super) fn verb(word: &str) -> Option<Verb> {
 
 pub(super) async fn change(server: Arc<Server>, call: Call, id: String, verb: Verb) -> Answer {
     let query = &call.query;
+    if matches!(verb, Verb::Start) && query.non_empty("checkpoint").is_some() {
+        return Err(Refusal::not_implemented("starting from a checkpoint"));
+    }
     let signal = query.non_empty("signal").map(str::to_owned);
     let timeout = seconds(query.get("t"))?;
     let name = query.get("name").to_owned();
@@ -141,7 +144,7 @@ pub(super) async fn wait(server: Arc<Server>, call: Call, id: String) -> Answer 
     };
     let waiter = server.engine.containers().wait(&id, condition).await?;
     // The head goes out at once, so that the client knows that it waits; then the outcome.
-    let body = http::stream(Some(waiter), |waiter| async {
+    let body = http::endless(&server.closing, Some(waiter), |waiter| async {
         let outcome = waiter?.outcome().await;
         let response = WaitResponse {
             status_code: i64::from(outcome.exit_code),

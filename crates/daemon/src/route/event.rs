@@ -29,7 +29,10 @@ pub(super) async fn events(server: Arc<Server>, call: Call) -> Answer {
         )));
     }
     let subscription = server.engine.events().subscribe(EventFilter { since, until });
-    Ok(http::lines("application/json", http::stream((subscription, filters), next)))
+    Ok(http::lines(
+        "application/json",
+        http::endless(&server.closing, (subscription, filters), next),
+    ))
 }
 
 type Source = (Subscription, Filters);

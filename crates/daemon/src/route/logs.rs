@@ -33,7 +33,7 @@ pub(super) async fn logs(server: Arc<Server>, call: Call, id: String) -> Answer 
         timestamps: query.flag("timestamps"),
         details: query.flag("details"),
     };
-    Ok(http::lines(kind, http::stream(Some((stream, form)), next)))
+    Ok(http::lines(kind, http::endless(&server.closing, Some((stream, form)), next)))
 }
 
 /// The last so many lines; all for `all` and for what is no number.

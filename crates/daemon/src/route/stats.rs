@@ -28,8 +28,9 @@ pub(super) async fn stats(server: Arc<Server>, call: Call, id: String) -> Answer
     }
     let mut stream = containers.stats_stream(&id, INTERVAL).await?;
     if streaming {
+        let closing = server.closing.clone();
         let source = Source { server, id, stream, before: None };
-        return Ok(http::lines("application/json", http::stream(Some(source), next)));
+        return Ok(http::lines("application/json", http::endless(&closing, Some(source), next)));
     }
     // The numbers of one interval need two readings; one that does not run has none to wait for.
     let first = reading(&mut stream).await?;

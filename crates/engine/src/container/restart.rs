@@ -59,8 +59,8 @@ impl RestartPolicy {
     pub(crate) fn starts_with_daemon(self, was_running: bool, by_hand: bool) -> bool {
         match self {
             Self::No => false,
-            Self::OnFailure { .. } => was_running,
-            Self::Always => was_running || by_hand,
+            Self::Always => true,
+            Self::OnFailure { .. } => was_running && !by_hand,
             Self::UnlessStopped => was_running && !by_hand,
         }
     }
@@ -110,7 +110,11 @@ mod tests {
         assert!(RestartPolicy::Always.starts_with_daemon(false, true));
         assert!(!RestartPolicy::UnlessStopped.starts_with_daemon(false, true));
         assert!(RestartPolicy::UnlessStopped.starts_with_daemon(true, false));
-        assert!(RestartPolicy::OnFailure { maximum: 0 }.starts_with_daemon(true, false));
+        let on_failure = RestartPolicy::OnFailure { maximum: 0 };
+        assert!(on_failure.starts_with_daemon(true, false));
+        assert!(!on_failure.starts_with_daemon(true, true));
+        // Its last start failed.
+        assert!(RestartPolicy::Always.starts_with_daemon(false, false));
         assert!(!RestartPolicy::No.starts_with_daemon(true, false));
     }
 }

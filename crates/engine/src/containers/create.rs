@@ -8,7 +8,9 @@ use super::entry::Container;
 use super::planning::{self, Lent, Plan};
 use super::{Containers, Shared};
 use crate::container::record::{LastRun, Record, RunTime};
-use crate::container::{ContainerSpec, Created, Status, log, merge, name, validate};
+use crate::container::{
+    ContainerSpec, Created, NamespaceMode, NetworkMode, Status, log, merge, name, validate,
+};
 use crate::error::{Error, Result};
 use crate::event::Action;
 use crate::images::Image;
@@ -50,6 +52,9 @@ async fn create(shared: &Arc<Shared>, spec: ContainerSpec) -> Result<Created> {
     let mut reserved = reserve(shared, spec.name.as_deref(), &id)?;
     let spec = merge::merge(spec, &image.config.config)?;
     let warnings = check(&shared.rooms, &spec)?;
+    let spec = join(shared, spec)?;
+    // Until this container is seen to use them, no volume that others lend goes with them.
+    let _lending = shared.lending.read().await;
     let lent = lent(shared, &spec)?;
     let record = Record {
         id: id.clone(),
@@ -113,6 +118,18 @@ fn check(rooms: &Rooms, spec: &ContainerSpec) -> Result<Vec<String>> {
     log::options(&spec.host.log)?;
     super::prepare::dry_run(rooms, spec)?;
     Ok(warnings)
+}
+
+/// The options with the ids of the containers whose namespaces it joins in place of their names,
+/// which others may have later.
+fn join(shared: &Shared, mut spec: ContainerSpec) -> Result<ContainerSpec> {
+    if let NetworkMode::Container(name) = &mut spec.host.network.mode {
+        *name = shared.table.find(name)?.id.clone();
+    }
+    if let NamespaceMode::Container(name) = &mut spec.host.pid_mode {
+        *name = shared.table.find(name)?.id.clone();
+    }
+    Ok(spec)
 }
 
 /// The mounts that other containers lend.

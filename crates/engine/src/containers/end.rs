@@ -44,7 +44,7 @@ pub(super) async fn ended(shared: &Arc<Shared>, container: &Arc<Container>, exit
     shared.publish(container, Action::Die, &more);
     leave_network(shared, container, live.endpoint.as_ref()).await;
     shared.execs.container_ended(&container.id);
-    let next = settle(container, exit, ran);
+    let next = settle(container, exit, ran, shared.closing.is_cancelled());
     finish(shared, container, live, &next);
     match next {
         Next::Nothing => {}
@@ -61,20 +61,22 @@ enum Next {
     Restart(Duration),
 }
 
-fn settle(container: &Container, exit: &Exit, ran: Duration) -> Next {
+/// `closing`: the policy has its way at the start of the next daemon, not now.
+fn settle(container: &Container, exit: &Exit, ran: Duration, closing: bool) -> Next {
     container.change(|state| {
         let by_hand = state.ending_by_hand;
         let ended = Ended { exit_code: exit.code, by_hand, restarts: state.record.restarts };
         let host = &state.record.spec.host;
         let again = host.restart.restarts(ended);
-        let next = if again {
+        let restarts = again && !closing;
+        let next = if restarts {
             Next::Restart(state.back_off.next(ran))
         } else if host.auto_remove && !state.restarting_by_hand {
             Next::Remove
         } else {
             Next::Nothing
         };
-        let step = if again { Step::EndedAndRestarts } else { Step::Ended };
+        let step = if restarts { Step::EndedAndRestarts } else { Step::Ended };
         state.status = machine::next(state.status, step).unwrap_or(Status::Exited);
         state.live = None;
         let record = &mut state.record;

@@ -89,6 +89,23 @@ pub(crate) struct Phase {
     pub(crate) monitors: u64,
 }
 
+impl Phase {
+    /// Becomes what the state is now.
+    fn follow(&mut self, status: Status, exit_code: i32) {
+        let was_alive = self.alive;
+        self.alive = status.is_alive();
+        self.active = self.alive || status == Status::Restarting;
+        self.exit_code = exit_code;
+        if was_alive && !self.alive {
+            self.ends += 1;
+        }
+        if self.alive {
+            // What was wrong with an earlier start is not wrong with this run.
+            self.error = None;
+        }
+    }
+}
+
 impl Container {
     pub(crate) fn new(record: Record, status: Status) -> Self {
         let phase = Phase { exit_code: record.last.exit_code, ..Phase::default() };
@@ -120,29 +137,37 @@ impl Container {
 
     /// Changes the state, and tells those who wait.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        self.change_and_tell(change, |_| ())
+    }
+
+    /// Changes the state because a start failed, and tells those who wait both at once.
+    pub(crate) fn failed_to_start<T>(
+        &self,
+        error: &str,
+        change: impl FnOnce(&mut State) -> T,
+    ) -> T {
+        self.change_and_tell(change, |phase| {
+            phase.ends += 1;
+            phase.error = Some(error.to_owned());
+        })
+    }
+
+    fn change_and_tell<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> T,
+        tell: impl FnOnce(&mut Phase),
+    ) -> T {
         let mut state = self.lock();
         let result = change(&mut state);
         let (status, exit_code) = (state.status, state.record.last.exit_code);
         drop(state);
         self.phase.send_if_modified(|phase| {
             let before = phase.clone();
-            phase.alive = status.is_alive();
-            phase.active = phase.alive || status == Status::Restarting;
-            if !phase.alive && before.alive {
-                phase.ends += 1;
-            }
-            phase.exit_code = exit_code;
+            phase.follow(status, exit_code);
+            tell(phase);
             *phase != before
         });
         result
-    }
-
-    /// Tells those who wait that a start failed.
-    pub(crate) fn failed_to_start(&self, error: &str) {
-        self.phase.send_modify(|phase| {
-            phase.ends += 1;
-            phase.error = Some(error.to_owned());
-        });
     }
 
     /// Tells those who wait that another monitor has taken over.

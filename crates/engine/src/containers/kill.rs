@@ -1,11 +1,13 @@
 //! Sending a signal by hand.
 
-use super::{Containers, stop};
-use crate::container::signal;
+use super::stop::{self, Frozen};
+use super::{Containers, restart};
+use crate::container::{Status, signal};
 use crate::error::{Error, Result};
 
 impl Containers {
-    /// Sends a signal (`KILL` when absent) to its first process.
+    /// Sends a signal (`KILL` when absent) to its first process. One that ends it calls off the
+    /// restart of a container that waits for that.
     ///
     /// # Errors
     /// `Conflict` when it does not run; `Invalid` for a signal that does not exist.
@@ -14,6 +16,16 @@ impl Containers {
         let wanted = signal.filter(|text| !text.is_empty());
         let number = wanted.map_or(Ok(signal::KILL), signal::parse)?;
         self.run(move |shared| async move {
+            let ends = number == signal::KILL
+                || number == container.read(|state| stop::stop_signal(&state.record.spec));
+            if container.status() == Status::Restarting {
+                let _turn = container.operation.lock().await;
+                // Without a process, only what ends it means something.
+                let waits = container.status() == Status::Restarting;
+                if waits && (!ends || restart::cancel(&shared, &container).await?) {
+                    return Ok(());
+                }
+            }
             if container.live().is_none() {
                 return Err(Error::Conflict(format!(
                     "cannot kill container: {}: container {} is not running",
@@ -22,14 +34,11 @@ impl Containers {
                 )));
             }
             // A signal that ends it on purpose also ends its restart policy's concern.
-            container.change(|state| {
-                let own = state.record.spec.stop_signal.as_deref();
-                let stop = own.and_then(|text| signal::parse(text).ok()).unwrap_or(signal::TERM);
-                if number == signal::KILL || number == stop {
-                    state.ending_by_hand = true;
-                }
-            });
-            stop::send(&shared, &container, number).await.map(drop)
+            if ends {
+                stop::mark(&shared, &container).await?;
+            }
+            let frozen = if ends { Frozen::Thaw } else { Frozen::Stay };
+            stop::send(&shared, &container, number, frozen).await.map(drop)
         })
         .await
     }

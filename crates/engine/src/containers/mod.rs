@@ -31,9 +31,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
+
 use crate::error::{Error, Result};
 use crate::event::{Action, Subject};
-use crate::images::ImageUser;
 use crate::networks::network_id;
 use crate::rooms::Rooms;
 use crate::system::ContainerCounts;
@@ -59,11 +61,22 @@ pub(crate) struct Shared {
     pub(crate) rooms: Arc<Rooms>,
     table: Table,
     execs: Execs,
+    /// Held together by those who make a container, alone by who looks which volumes are unused.
+    lending: RwLock<()>,
+    /// Cancelled when all containers are stopped for good: none is started any more, not by its
+    /// policy either.
+    closing: CancellationToken,
 }
 
 impl Containers {
     pub(crate) fn new(rooms: Arc<Rooms>) -> Self {
-        let shared = Shared { rooms, table: Table::default(), execs: Execs::default() };
+        let shared = Shared {
+            rooms,
+            table: Table::default(),
+            execs: Execs::default(),
+            lending: RwLock::default(),
+            closing: CancellationToken::new(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -79,21 +92,6 @@ impl Containers {
     #[must_use]
     pub fn name_of(&self, id: &str) -> Option<String> {
         self.shared.table.find(id).ok().map(|container| container.name())
-    }
-
-    /// Which containers were made from an image.
-    #[must_use]
-    pub fn users_of(&self, image: &oci::Digest) -> Vec<ImageUser> {
-        let user = |container: Arc<Container>| {
-            container.read(|state| {
-                (state.record.image_id == *image).then(|| ImageUser {
-                    container: state.record.id.clone(),
-                    image: image.clone(),
-                    running: state.status.is_alive(),
-                })
-            })
-        };
-        self.shared.table.all().into_iter().filter_map(user).collect()
     }
 
     /// How many there are, by state.

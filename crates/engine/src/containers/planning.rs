@@ -65,7 +65,6 @@ fn fill(rooms: &Rooms, spec: &ContainerSpec, lent: Vec<Lent>, plan: &mut Plan) -
     for (mut mount, read_only) in lent {
         if !taken(plan, &mount.point.target) {
             mount.point.writable &= !read_only;
-            mount.anonymous = false;
             plan.mounts.push(mount);
         }
     }

@@ -21,7 +21,7 @@ use network::EndpointRecord;
 use storage::Table as Records;
 
 use super::entry::Container;
-use super::{Containers, Shared, connection, end, remove, start};
+use super::{Containers, Shared, connection, end, remove, restart, stop};
 use crate::container::Status;
 use crate::container::record::{LiveRecord, Record, RunTime};
 use crate::container::restart::Ended;
@@ -115,9 +115,7 @@ impl Containers {
                 if container.status().is_alive() {
                     return;
                 }
-                if let Err(error) = start::start(&shared, &container).await {
-                    tracing::error!(container = container.id, error = %stdx::chain(&error), "start");
-                }
+                restart::by_policy(&shared, &container).await;
             }));
         }
         let all = futures_util::future::join_all(starts);
@@ -140,19 +138,32 @@ impl Containers {
         Ok(())
     }
 
-    /// Stops all that run, at the same time.
+    /// Stops all that run, at the same time; from now on none is started. Nobody asked for the end
+    /// of any one of them: the next daemon starts those whose policy wants it.
     pub(crate) async fn stop_all(&self) {
-        let running = self.shared.table.all().into_iter().filter(|c| c.live().is_some());
-        let stops = running.map(|container| {
-            let containers = self.clone();
-            async move {
-                if let Err(error) = containers.stop(&container.id, None, None).await {
-                    tracing::warn!(container = container.id, error = %stdx::chain(&error), "stop");
-                }
+        self.shared.closing.cancel();
+        let all = self.shared.table.all();
+        let stops = all.iter().map(|container| async move {
+            let _turn = container.operation.lock().await;
+            if let Err(error) = stop_for_good(&self.shared, container).await {
+                tracing::warn!(container = container.id, error = %stdx::chain(&error), "stop");
             }
         });
         futures_util::future::join_all(stops).await;
     }
+}
+
+/// Stops a container whose turn the caller holds, if it runs, and removes it if that comes next.
+async fn stop_for_good(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
+    if container.live().is_none() {
+        return Ok(());
+    }
+    stop::end_it(shared, container, stop::Request::default()).await?;
+    shared.publish(container, Action::Stop, &[]);
+    if container.read(|state| state.record.spec.host.auto_remove) {
+        remove::remove(shared, container, true).await?;
+    }
+    Ok(())
 }
 
 fn find(rooms: &Arc<Rooms>) -> Result<Found> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::Container;
-use super::{Containers, Shared, stop};
+use super::{Containers, Shared, restart, stop};
 use crate::container::machine::{self, Refusal, Step};
 use crate::container::record::Record;
 use crate::container::{RemoveOptions, Status};
@@ -33,12 +33,8 @@ impl Containers {
 }
 
 async fn end_it(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
-    container.change(|state| {
-        state.ending_by_hand = true;
-        if state.status == Status::Restarting {
-            state.status = Status::Exited;
-        }
-    });
+    restart::cancel(shared, container).await?;
+    stop::mark(shared, container).await?;
     stop::kill(shared, container).await
 }
 
@@ -57,8 +53,15 @@ pub(super) fn remove_later(shared: &Arc<Shared>, container: &Arc<Container>) {
     });
 }
 
-/// Removes a container whose turn the caller holds.
-async fn remove(shared: &Arc<Shared>, container: &Arc<Container>, volumes: bool) -> Result<()> {
+/// Removes a container whose turn the caller holds, with its anonymous volumes if `volumes`.
+///
+/// # Errors
+/// `Conflict` when it runs.
+pub(super) async fn remove(
+    shared: &Arc<Shared>,
+    container: &Arc<Container>,
+    volumes: bool,
+) -> Result<()> {
     let next = container.read(|state| machine::next(state.status, Step::Remove));
     let status = next.map_err(|refusal| refuse(container, refusal))?;
     let record = container.change(|state| {
@@ -66,15 +69,7 @@ async fn remove(shared: &Arc<Shared>, container: &Arc<Container>, volumes: bool)
         state.waiting_clients.clear();
         state.record.clone()
     });
-    let container_too = Arc::clone(container);
-    let done = shared
-        .rooms
-        .blocking("remove the container", move |rooms| {
-            container_too.forget(rooms)?;
-            discard(rooms, &record, volumes);
-            Ok(rooms.store.images().get(&record.image_id).is_ok_and(|image| image.is_none()))
-        })
-        .await;
+    let done = throw_away(shared, container, record, volumes).await;
     let image_is_gone = done.inspect_err(|_| {
         container.change(|state| {
             state.status = machine::next(state.status, Step::RemoveFailed).unwrap_or(Status::Dead);
@@ -90,6 +85,38 @@ async fn remove(shared: &Arc<Shared>, container: &Arc<Container>, volumes: bool)
         shared.empty_trash();
     }
     Ok(())
+}
+
+/// Forgets it and puts its files away, with those of its anonymous volumes that nobody else uses;
+/// whether its image is gone already.
+async fn throw_away(
+    shared: &Arc<Shared>,
+    container: &Arc<Container>,
+    record: Record,
+    volumes: bool,
+) -> Result<bool> {
+    let candidates = record.mounts.iter().filter(|mount| volumes && mount.anonymous);
+    let mut unused: Vec<String> = candidates.map(|mount| mount.point.name.clone()).collect();
+    // Nobody comes to use one between the look and the deed.
+    let _alone = if unused.is_empty() { None } else { Some(shared.lending.write().await) };
+    unused.retain(|volume| !is_used(shared, container, volume));
+    let container = Arc::clone(container);
+    let work = move |rooms: &Arc<Rooms>| {
+        container.forget(rooms)?;
+        discard(rooms, &record.id, &unused);
+        Ok(rooms.store.images().get(&record.image_id).is_ok_and(|image| image.is_none()))
+    };
+    shared.rooms.blocking("remove the container", work).await
+}
+
+/// Whether another container has this volume.
+fn is_used(shared: &Shared, container: &Container, volume: &str) -> bool {
+    let uses = |other: &Arc<Container>| {
+        other.id != container.id
+            && other
+                .read(|state| state.record.mounts.iter().any(|mount| mount.point.name == volume))
+    };
+    shared.table.all().iter().any(uses)
 }
 
 fn refuse(container: &Container, refusal: Refusal) -> Error {
@@ -116,11 +143,9 @@ fn refuse(container: &Container, refusal: Refusal) -> Error {
 
 /// Puts everything of a forgotten container on disk into the trash. What fails, or is not reached
 /// because of a crash, is found by the next start: it belongs to nobody.
-fn discard(rooms: &Rooms, record: &Record, volumes: bool) {
-    let id = record.id.as_str();
+fn discard(rooms: &Rooms, id: &str, volumes: &[String]) {
     let store = &rooms.store;
-    let anonymous = record.mounts.iter().filter(|mount| mount.anonymous && volumes);
-    let volumes = anonymous.map(|mount| store.volumes().remove(&mount.point.name));
+    let volumes = volumes.iter().map(|volume| store.volumes().remove(volume));
     let files =
         [store.snapshots().remove(id), store.discard(&store.layout().container_dir(id)).map(drop)];
     for result in files.into_iter().chain(volumes) {

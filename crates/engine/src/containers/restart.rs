@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::Container;
-use super::{Containers, Shared, end, start, stop};
+use super::entry::{Container, State};
+use super::start::{self, Starter};
+use super::{Containers, Shared, stop};
 use crate::container::Status;
+use crate::container::machine::{self, Step};
 use crate::container::restart::Ended;
 use crate::error::{Error, Result};
 use crate::event::Action;
@@ -48,7 +50,7 @@ async fn again(
         Ok(()) | Err(Error::NotModified(_)) => {}
         Err(error) => return Err(error),
     }
-    start::start(shared, container).await
+    start::start(shared, container, Starter::Hand).await
 }
 
 /// Starts a container by its policy after a delay, unless it was stopped, started or removed first.
@@ -59,6 +61,7 @@ pub(super) fn later(shared: &Arc<Shared>, container: &Arc<Container>, delay: Dur
         let mut watch = container.watch();
         tokio::select! {
             () = shared.rooms.cancel.cancelled() => return,
+            () = shared.closing.cancelled() => return,
             () = tokio::time::sleep(delay) => {}
             // No longer waiting for its restart.
             _ = watch.wait_for(|phase| phase.alive || !phase.active || phase.removed) => return,
@@ -68,28 +71,47 @@ pub(super) fn later(shared: &Arc<Shared>, container: &Arc<Container>, delay: Dur
             return;
         }
         container.change(|state| state.record.restarts += 1);
-        if let Err(error) = start::start(&shared, &container).await {
-            tracing::warn!(container = container.id, error = %stdx::chain(&error), "restart");
-            failed(&shared, &container);
-        }
+        by_policy(&shared, &container).await;
     });
 }
 
-/// A start by policy failed: the policy decides again.
-fn failed(shared: &Arc<Shared>, container: &Arc<Container>) {
-    let delay = container.change(|state| {
-        let record = &state.record;
-        let ended =
-            Ended { exit_code: record.last.exit_code, by_hand: false, restarts: record.restarts };
-        if !record.spec.host.restart.restarts(ended) {
-            return None;
-        }
-        state.status = Status::Restarting;
-        state.record.running = true;
-        Some(state.back_off.next(Duration::ZERO))
-    });
-    match delay {
-        Some(delay) => later(shared, container, delay),
-        None => end::save_later(shared, container),
+/// Starts a container, whose turn the caller holds, because its policy wants it. When that fails
+/// the policy has decided again.
+pub(super) async fn by_policy(shared: &Arc<Shared>, container: &Arc<Container>) {
+    if let Err(error) = start::start(shared, container, Starter::Policy).await {
+        tracing::warn!(container = container.id, error = %stdx::chain(&error), "restart");
     }
+}
+
+/// How long after a start by policy that failed the next is tried; `None` when none is.
+pub(super) fn after_failure(state: &mut State) -> Option<Duration> {
+    let record = &state.record;
+    let ended =
+        Ended { exit_code: record.last.exit_code, by_hand: false, restarts: record.restarts };
+    let again = record.spec.host.restart.restarts(ended);
+    again.then(|| state.back_off.next(Duration::ZERO))
+}
+
+/// Calls off the restart that a container waits for, durably; the caller holds its turn. `false`
+/// when it does not wait for one.
+///
+/// # Errors
+/// When it cannot be recorded.
+pub(super) async fn cancel(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<bool> {
+    let cancelled = container.change(|state| {
+        let next = machine::next(state.status, Step::RestartCancelled);
+        if let Ok(status) = next {
+            state.status = status;
+            state.record.running = false;
+            state.record.ended_by_hand = true;
+        }
+        next.is_ok()
+    });
+    if cancelled {
+        let container = Arc::clone(container);
+        let saved =
+            shared.rooms.blocking("record the container", move |rooms| container.save(rooms));
+        saved.await?;
+    }
+    Ok(cancelled)
 }

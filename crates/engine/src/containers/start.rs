@@ -16,7 +16,7 @@ use storage::RootMount;
 use super::connection::{self, Frames};
 use super::entry::{Container, Live};
 use super::prepare::{self, Attachment, Joined, Others};
-use super::{Containers, Shared, end};
+use super::{Containers, Shared, end, restart};
 use crate::container::machine::{self, Refusal, Step};
 use crate::container::record::{LiveRecord, Record};
 use crate::container::{
@@ -36,10 +36,19 @@ impl Containers {
         self.run(move |shared| async move {
             let _turn = container.operation.lock().await;
             container.change(|state| state.record.restarts = 0);
-            start(&shared, &container).await
+            start(&shared, &container, Starter::Hand).await
         })
         .await
     }
+}
+
+/// Who wants a container started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Starter {
+    /// Somebody, who is told when it fails.
+    Hand,
+    /// Its restart policy, which tries again.
+    Policy,
 }
 
 /// What a launch is made from.
@@ -52,6 +61,18 @@ struct Plan {
     size: Option<TerminalSize>,
 }
 
+/// A start that failed, with what is to be taken back.
+struct Failed {
+    endpoint: Option<EndpointRecord>,
+    error: Error,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { endpoint: None, error }
+    }
+}
+
 /// A launch under way.
 struct Launched {
     control: Control,
@@ -62,9 +83,27 @@ struct Launched {
 /// Starts a container whose turn the caller holds.
 ///
 /// # Errors
-/// As [`Containers::start`].
-pub(super) async fn start(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
+/// As [`Containers::start`]. A policy's start that fails is tried again by itself.
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    container: &Arc<Container>,
+    starter: Starter,
+) -> Result<()> {
     check(container)?;
+    if shared.closing.is_cancelled() {
+        return Err(Error::ShuttingDown);
+    }
+    match attempt(shared, container).await {
+        Ok(frames) => {
+            shared.spawn(connection::follow(Arc::clone(shared), Arc::clone(container), frames));
+            keep(shared, container).await
+        }
+        Err(failed) => Err(fail(shared, container, starter, failed).await),
+    }
+}
+
+/// Launches it and hears that it runs.
+async fn attempt(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<Frames, Failed> {
     let others = others(shared, container)?;
     let plan = container.change(|state| Plan {
         container: Arc::clone(container),
@@ -74,19 +113,14 @@ pub(super) async fn start(shared: &Arc<Shared>, container: &Arc<Container>) -> R
         clients: std::mem::take(&mut state.waiting_clients),
         size: state.size.or(state.record.spec.host.console_size),
     });
-    let result =
-        shared.rooms.blocking("start the container", move |rooms| launch(rooms, &plan)).await;
-    let launched = match result {
-        Ok(launched) => launched,
-        Err(error) => return Err(fail(shared, container, None, error).await),
-    };
+    let launched =
+        shared.rooms.blocking("start the container", move |rooms| launch(rooms, &plan)).await?;
     match first_event(&launched.control, &container.id).await {
         Ok((started, frames)) => {
             begin(shared, container, launched, &started);
-            shared.spawn(connection::follow(Arc::clone(shared), Arc::clone(container), frames));
-            keep(shared, container).await
+            Ok(frames)
         }
-        Err(error) => Err(fail(shared, container, launched.endpoint, error).await),
+        Err(error) => Err(Failed { endpoint: launched.endpoint, error }),
     }
 }
 
@@ -325,45 +359,59 @@ async fn keep(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
     Ok(())
 }
 
-/// Takes back what a failed start left; gives the error.
+/// Takes back what a failed start left, and does what the options want next; gives the error.
 async fn fail(
     shared: &Arc<Shared>,
     container: &Arc<Container>,
-    endpoint: Option<EndpointRecord>,
-    error: Error,
+    starter: Starter,
+    failed: Failed,
 ) -> Error {
+    let Failed { endpoint, error } = failed;
     let (exit_code, message) = match &error {
         Error::StartFailed { exit_code, message, .. } => (*exit_code, message.clone()),
         other => (128, stdx::chain(other)),
     };
-    let id = container.id.clone();
-    let undone = shared
-        .rooms
-        .blocking("take back a start", move |rooms| {
-            if let Some(endpoint) = &endpoint {
-                end::disconnect(rooms, endpoint);
-            }
-            drop(rooms.store.transient().delete(storage::Table::CONTAINERS, &id));
-            drop(std::fs::remove_dir_all(rooms.store.layout().container_run_dir(&id)));
-            Ok(())
-        })
-        .await;
-    if let Err(error) = undone {
-        tracing::warn!(container = container.id, error = %stdx::chain(&error), "start");
-    }
-    container.change(|state| {
+    take_back(shared, container, endpoint).await;
+    let delay = container.failed_to_start(&message, |state| {
         state.launching = None;
-        if state.status == Status::Restarting {
-            state.status = Status::Exited;
-        }
-        state.record.running = false;
         state.record.last.exit_code = if exit_code == 125 { 128 } else { exit_code };
         state.record.last.error.clone_from(&message);
+        let delay = match starter {
+            Starter::Hand => None,
+            Starter::Policy => restart::after_failure(state),
+        };
+        if delay.is_some() {
+            state.status = Status::Restarting;
+        } else if state.status == Status::Restarting {
+            state.status = Status::Exited;
+        }
+        state.record.running = delay.is_some();
+        delay
     });
-    container.failed_to_start(&message);
     end::save_later(shared, container);
-    if container.read(|state| state.record.spec.host.auto_remove) {
+    if let Some(delay) = delay {
+        restart::later(shared, container, delay);
+    } else if container.read(|state| state.record.spec.host.auto_remove) {
         super::remove::remove_later(shared, container);
     }
     error
+}
+
+async fn take_back(
+    shared: &Arc<Shared>,
+    container: &Arc<Container>,
+    endpoint: Option<EndpointRecord>,
+) {
+    let id = container.id.clone();
+    let undone = shared.rooms.blocking("take back a start", move |rooms| {
+        if let Some(endpoint) = &endpoint {
+            end::disconnect(rooms, endpoint);
+        }
+        drop(rooms.store.transient().delete(storage::Table::CONTAINERS, &id));
+        drop(std::fs::remove_dir_all(rooms.store.layout().container_run_dir(&id)));
+        Ok(())
+    });
+    if let Err(error) = undone.await {
+        tracing::warn!(container = container.id, error = %stdx::chain(&error), "start");
+    }
 }

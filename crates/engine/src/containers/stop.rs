@@ -13,17 +13,17 @@ use std::time::Duration;
 use monitor::protocol::Command;
 
 use super::entry::Container;
-use super::{Containers, Shared, end};
-use crate::container::machine::{self, Step};
-use crate::container::{Status, signal};
+use super::{Containers, Shared, restart};
+use crate::container::{ContainerSpec, RestartPolicy, Status, signal};
 use crate::error::{Error, Result};
 use crate::event::Action;
+use crate::rooms::Rooms;
 
 /// Seconds between the stop signal and the kill.
 const TIMEOUT: i64 = 10;
 
 /// How to stop, understood.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Request {
     signal: Option<i32>,
     timeout: Option<i64>,
@@ -66,32 +66,37 @@ pub(super) async fn stop(
     container: &Arc<Container>,
     request: Request,
 ) -> Result<()> {
-    if container.status() == Status::Restarting {
-        container.change(|state| {
-            state.status =
-                machine::next(state.status, Step::RestartCancelled).unwrap_or(Status::Exited);
-            state.record.running = false;
-            state.record.ended_by_hand = true;
-        });
-        end::save_later(shared, container);
+    if restart::cancel(shared, container).await? {
         return Ok(());
     }
-    let Some(live) = container.live() else {
+    if container.live().is_none() {
         return Err(Error::NotModified(format!("container {} is already stopped", container.id)));
-    };
-    container.change(|state| state.ending_by_hand = true);
+    }
+    mark(shared, container).await?;
+    end_it(shared, container, request).await
+}
+
+/// Asks for the end of a container whose turn the caller holds, waits, kills.
+///
+/// # Errors
+/// When its processes cannot be thawed.
+pub(super) async fn end_it(
+    shared: &Arc<Shared>,
+    container: &Arc<Container>,
+    request: Request,
+) -> Result<()> {
+    let Some(live) = container.live() else { return Ok(()) };
     let (number, seconds, patient) = container.read(|state| {
         let spec = &state.record.spec;
-        let own = spec.stop_signal.as_deref().and_then(|text| signal::parse(text).ok());
         let seconds = request.timeout.or(spec.stop_timeout);
         (
-            request.signal.or(own).unwrap_or(signal::TERM),
+            request.signal.unwrap_or_else(|| stop_signal(spec)),
             seconds.unwrap_or(TIMEOUT),
             seconds.is_some(),
         )
     });
     let thrown_away = !patient && is_thrown_away(live.pid, number);
-    let monitor = send(shared, container, number).await?;
+    let monitor = send(shared, container, number, Frozen::Thaw).await?;
     let hopeless = thrown_away && is_thrown_away(live.pid, number);
     if !hopeless {
         let ended = until_ended(container, number, monitor);
@@ -117,10 +122,49 @@ pub(super) async fn kill(shared: &Arc<Shared>, container: &Arc<Container>) -> Re
     if container.live().is_none() {
         return Ok(());
     }
-    container.change(|state| state.ending_by_hand = true);
-    let monitor = send(shared, container, signal::KILL).await?;
+    let monitor = send(shared, container, signal::KILL, Frozen::Thaw).await?;
     until_ended(container, signal::KILL, monitor).await;
     Ok(())
+}
+
+/// Notes that the end of the present run is asked for, so that no restart policy undoes it: not of
+/// this daemon, nor of one that adopts the container, nor after a reboot. Within a restart by hand
+/// only this daemon is to know.
+///
+/// # Errors
+/// When it cannot be recorded.
+pub(super) async fn mark(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
+    let lasts = container.change(|state| {
+        state.ending_by_hand = true;
+        let lasts =
+            state.record.spec.host.restart != RestartPolicy::No && !state.restarting_by_hand;
+        state.record.ended_by_hand |= lasts;
+        lasts
+    });
+    if !lasts {
+        return Ok(());
+    }
+    let container = Arc::clone(container);
+    let save = move |rooms: &Arc<Rooms>| {
+        container.save(rooms)?;
+        container.live().map_or(Ok(()), |_| container.save_run_time(rooms))
+    };
+    shared.rooms.blocking("record the container", save).await
+}
+
+/// The signal that asks a container to end.
+pub(super) fn stop_signal(spec: &ContainerSpec) -> i32 {
+    let own = spec.stop_signal.as_deref().and_then(|text| signal::parse(text).ok());
+    own.unwrap_or(signal::TERM)
+}
+
+/// What becomes of frozen processes that are sent a signal: they get none until they are thawed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frozen {
+    /// They are thawed, to end.
+    Thaw,
+    /// They get it whenever somebody thaws them.
+    Stay,
 }
 
 /// Sends a signal to the first process, and says so. Gives the number of the monitor told.
@@ -131,11 +175,11 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     container: &Arc<Container>,
     number: i32,
+    frozen: Frozen,
 ) -> Result<u64> {
     shared.publish(container, Action::Kill, &[("signal", number.to_string())]);
     let monitor = deliver(container, number).await;
-    // Frozen processes get no signal until they are thawed.
-    if container.status() == Status::Paused {
+    if frozen == Frozen::Thaw && container.status() == Status::Paused {
         super::pause::thaw(shared, container).await?;
     }
     Ok(monitor)

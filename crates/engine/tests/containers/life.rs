@@ -133,6 +133,10 @@ fn pause_kill_and_rename(token: &SingleThreaded) {
         assert!(matches!(containers.pause(&id).await, Err(Error::Conflict(_))));
         let refused = containers.remove(&id, RemoveOptions::default()).await.unwrap_err();
         assert!(refused.to_string().contains("container is paused"), "{refused}");
+        // A signal that does not end it waits for the thaw.
+        containers.kill(&id, Some("USR1")).await.unwrap();
+        let paused = containers.inspect(&id, false).await.unwrap().state.status;
+        assert_eq!(paused, Status::Paused);
         containers.unpause(&id).await.unwrap();
         containers.rename(&id, "other").await.unwrap();
         assert_eq!(containers.resolve("/other").unwrap(), id);

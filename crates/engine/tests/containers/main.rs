@@ -18,7 +18,9 @@ mod harness;
 mod life;
 mod measure;
 mod options;
+mod policy;
 mod recovery;
+mod together;
 mod world;
 
 use std::process::ExitCode;
@@ -29,7 +31,15 @@ fn main() -> ExitCode {
         return harness::init();
     }
     harness::seal();
-    let tests: Vec<harness::Test> =
-        [life::TESTS, attach::TESTS, exec::TESTS, options::TESTS, recovery::TESTS].concat();
+    let tests: Vec<harness::Test> = [
+        life::TESTS,
+        attach::TESTS,
+        exec::TESTS,
+        options::TESTS,
+        recovery::TESTS,
+        policy::TESTS,
+        together::TESTS,
+    ]
+    .concat();
     harness::run(&tests, measure::TESTS)
 }

@@ -26,7 +26,7 @@ pub(crate) struct World {
 pub(crate) fn test(token: &SingleThreaded, body: impl AsyncFnOnce(&mut World)) {
     unshare(token, Namespaces::NETWORK).unwrap();
     let start = || launcher::start(token, launcher::Options::default()).unwrap();
-    let mut launchers = vec![start(), start()];
+    let mut launchers = vec![start(), start(), start()];
     let root = tempfile::Builder::new().prefix("brig-test-").tempdir().unwrap();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -41,7 +41,8 @@ pub(crate) fn test(token: &SingleThreaded, body: impl AsyncFnOnce(&mut World)) {
             let options = RemoveOptions { force: true, volumes: true };
             world.engine().containers().remove(&container.id, options).await.unwrap();
         }
-        world.engine().shutdown(true).await;
+        world.engine().stop_containers().await;
+        world.engine().shutdown().await;
         for launcher in &world.spare {
             launcher.shutdown().unwrap();
         }
@@ -98,7 +99,7 @@ impl World {
 
     /// The same, by a program that does not know its path.
     pub(crate) async fn reopen_without_path(&mut self) {
-        self.engine().shutdown(false).await;
+        self.engine().shutdown().await;
         let launcher = self.spare.pop().unwrap();
         self.engine = None;
         self.engine = Some(open_as(&self.root, launcher, PathBuf::from("/")).await);
@@ -106,7 +107,7 @@ impl World {
 
     /// The same, with something done while there is no engine.
     pub(crate) async fn reopen_after(&mut self, meanwhile: impl FnOnce()) {
-        self.engine().shutdown(false).await;
+        self.engine().shutdown().await;
         let launcher = self.spare.pop().unwrap();
         // The root's lock goes with the engine.
         self.engine = None;
