@@ -17,8 +17,6 @@ pub enum Subject {
     Volume,
     /// A network.
     Network,
-    /// The daemon.
-    Daemon,
 }
 
 impl Subject {
@@ -30,7 +28,6 @@ impl Subject {
             Self::Image => "image",
             Self::Volume => "volume",
             Self::Network => "network",
-            Self::Daemon => "daemon",
         }
     }
 }
@@ -60,19 +57,14 @@ pub enum Action {
     ExecDetach,
     Connect,
     Disconnect,
-    Remove,
     Mount,
     Unmount,
     Pull,
-    Push,
     Tag,
     Untag,
     Delete,
     Load,
-    Import,
-    Save,
     Prune,
-    Reload,
 }
 
 impl std::fmt::Display for Action {
@@ -99,19 +91,14 @@ impl std::fmt::Display for Action {
             Self::ExecDetach => "exec_detach",
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
-            Self::Remove => "remove",
             Self::Mount => "mount",
             Self::Unmount => "unmount",
             Self::Pull => "pull",
-            Self::Push => "push",
             Self::Tag => "tag",
             Self::Untag => "untag",
             Self::Delete => "delete",
             Self::Load => "load",
-            Self::Import => "import",
-            Self::Save => "save",
             Self::Prune => "prune",
-            Self::Reload => "reload",
         };
         formatter.write_str(word)
     }

@@ -2,9 +2,9 @@
 
 use docker_api::frame::{Decoder, Stream};
 use docker_api::{Client, Hijacked, Query, WriteHalf};
+use stdx::keys::{DetachKeys, Matcher};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::keys::{self, Detector};
 use super::raw::RawMode;
 use super::signals::{self, Caught};
 use super::stdin;
@@ -49,14 +49,14 @@ pub(crate) enum Ended {
 /// Failures of the terminal, of the connection, and of standard output.
 pub(crate) async fn run(client: &Client, hijacked: Hijacked, mut wiring: Wiring) -> Result<Ended> {
     let Hijacked { reader, writer, multiplexed } = hijacked;
-    let keys = keys::parse(&wiring.detach_keys)
-        .map_err(|message| Error::Options(format!("invalid detach keys: {message}")))?;
+    let keys = DetachKeys::parse(&wiring.detach_keys)
+        .map_err(|unknown| Error::Options(unknown.to_string()))?;
     let _raw = if wiring.tty && wiring.stdin { RawMode::enter()? } else { None };
     let framed = multiplexed.unwrap_or(!wiring.tty) && !wiring.tty;
     let signals = wiring.signals.take();
     let input = async {
         if wiring.stdin {
-            pass_input(writer, wiring.tty.then(|| Detector::new(keys))).await
+            pass_input(writer, Some(keys).filter(|_| wiring.tty)).await
         } else {
             let _open = writer;
             std::future::pending().await
@@ -86,20 +86,26 @@ async fn input_end(
     }
 }
 
-async fn pass_input(mut writer: WriteHalf, mut detector: Option<Detector>) -> Result<Ended> {
+async fn pass_input(mut writer: WriteHalf, keys: Option<DetachKeys>) -> Result<Ended> {
     let failed = |source| Error::local("write", "standard input of the container", source);
     let mut pieces = stdin::open();
+    let mut matcher = keys.clone().map(Matcher::new);
     while let Some(piece) = pieces.recv().await {
-        let Some(detector) = &mut detector else {
+        let Some(matcher) = &mut matcher else {
             writer.write_all(&piece).await.map_err(failed)?;
             continue;
         };
-        let typed = detector.feed(&piece);
-        writer.write_all(&typed.bytes).await.map_err(failed)?;
-        if typed.detached {
+        let typed = matcher.push(&piece);
+        writer.write_all(&typed.forward).await.map_err(failed)?;
+        if typed.detach {
+            // The engine knows the keys too, and is to see that this is no broken connection.
+            let bytes = keys.as_ref().map(DetachKeys::bytes).unwrap_or_default();
+            drop(writer.write_all(bytes).await);
             return Ok(Ended::Detached);
         }
     }
+    let held = matcher.as_mut().map(Matcher::finish).unwrap_or_default();
+    writer.write_all(&held).await.map_err(failed)?;
     writer.shutdown().await.map_err(failed)?;
     Ok(Ended::Closed)
 }

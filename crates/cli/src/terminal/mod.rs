@@ -1,7 +1,6 @@
 //! The caller's terminal: raw mode, size, keys that detach, signals, and the streams of a container.
 
 pub(crate) mod attached;
-pub(crate) mod keys;
 pub(crate) mod raw;
 pub(crate) mod signals;
 mod stdin;

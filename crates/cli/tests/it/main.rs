@@ -19,10 +19,12 @@ mod images;
 mod init;
 mod leaks;
 mod messages;
+mod options;
 mod same_output;
 mod scenario;
 mod streams;
 mod vm;
+mod watching;
 
 /// The program under test.
 const BRIG: &str = env!("CARGO_BIN_EXE_brig");

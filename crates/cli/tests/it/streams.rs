@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::Brig;
+use testkit::process::eventually;
 
 use crate::BRIG;
 
@@ -166,6 +169,66 @@ fn the_keys_detach_and_the_terminal_is_put_back() {
     drop(stdin);
     _ = child.wait().unwrap();
     assert_eq!(brig.ok(&["inspect", "-f", "{{.State.Running}}", "shell"]), "true");
+}
+
+/// The keys that are given detach in place of the usual ones, which go to the container; the
+/// container and whoever watches it are told.
+#[test]
+fn other_keys_detach() {
+    let brig = busybox();
+    let run = ["run", "-it", "--name", "shell", "--detach-keys", "ctrl-x,y", "busybox", "cat"];
+    let exec = ["exec", "-it", "--detach-keys", "a,a,b", "shell", "cat"];
+    for (words, keys) in [(&run[..], &b"\x10\x11ok\r\x18y"[..]), (&exec, b"ok\raab")] {
+        let mut child = on_terminal(&brig.command(words));
+        let mut stdin = child.stdin.take().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        stdin.write_all(keys).unwrap();
+        let screen = read_until(&mut stdout, "status 0");
+        assert!(screen.contains("ok") && screen.contains("read escape sequence"), "{screen}");
+        drop(stdin);
+        _ = child.wait().unwrap();
+    }
+    assert_eq!(brig.ok(&["inspect", "-f", "{{.State.Running}}", "shell"]), "true");
+    eventually("both are told", Duration::from_secs(30), || {
+        let filters = ["--filter", "event=detach", "--filter", "event=exec_detach"];
+        let format = ["--format", "{{.Action}}"];
+        let events = ["events", "--since", "0", "--until", "0s"];
+        let seen = brig.ok(&[&events[..], &filters, &format].concat());
+        (seen == "detach\nexec_detach").then_some(())
+    });
+    drop(brig.ok(&["rm", "-f", "shell"]));
+}
+
+#[test]
+fn signals_stay_with_the_command_when_asked() {
+    let brig = busybox();
+    let script = "trap 'echo told' TERM; echo ready; while :; do sleep 0.02; done";
+    let words = ["run", "--name", "one", "--sig-proxy=false", "busybox", "sh", "-c", script];
+    let mut child = piped(&mut brig.command(&words));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("ready"));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+    assert_eq!(brig.ok(&["inspect", "-f", "{{.State.Running}}", "one"]), "true");
+    assert_eq!(brig.ok(&["logs", "one"]), "ready");
+    drop(brig.ok(&["rm", "-f", "one"]));
+}
+
+#[test]
+fn input_is_not_taken_when_asked() {
+    let brig = busybox();
+    drop(brig.ok(&["run", "-d", "-i", "--name", "one", "busybox", "cat"]));
+    let mut deaf = piped(&mut brig.command(&["attach", "--no-stdin", "one"]));
+    deaf.stdin.take().unwrap().write_all(b"lost\n").unwrap();
+    let mut child = piped(&mut brig.command(&["attach", "one"]));
+    child.stdin.take().unwrap().write_all(b"kept\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(deaf.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "kept\n");
+    drop(brig.ok(&["rm", "-f", "one"]));
+    for mut child in [deaf, child] {
+        _ = child.wait().unwrap();
+    }
 }
 
 #[test]

@@ -50,11 +50,10 @@ pub(crate) fn passes(filters: &Filters, event: &Event) -> bool {
                 .attributes
                 .get("image")
                 .is_some_and(|image| values.iter().any(|value| same_image(image, value))),
-            Subject::Volume | Subject::Network | Subject::Daemon => false,
+            Subject::Volume | Subject::Network => false,
         },
         "volume" => event.subject == Subject::Volume && names(event, values),
         "network" => event.subject == Subject::Network && names(event, values),
-        "daemon" => event.subject == Subject::Daemon && names(event, values),
         _ => false,
     })
 }

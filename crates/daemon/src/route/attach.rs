@@ -28,7 +28,9 @@ pub(super) async fn attach(server: Arc<Server>, call: Call, id: String) -> Answe
         detach_keys: query.non_empty("detachKeys").map(str::to_owned),
     };
     let session = server.engine.containers().attach(&id, request).await?;
-    Ok(take_over(&server, &call, session))
+    let engine = Arc::clone(&server.engine);
+    let detached = move || engine.containers().detached(&id);
+    Ok(take_over(&server, &call, session, detached))
 }
 
 /// Content type of a stream to a client of this version.
@@ -36,10 +38,15 @@ pub(super) fn content_type(terminal: bool, version: ApiVersion) -> &'static str 
     if !terminal && version >= TELLS_FRAMES { frame::MULTIPLEXED_STREAM } else { frame::RAW_STREAM }
 }
 
-/// Gives the connection to a session.
-pub(super) fn take_over(server: &Server, call: &Call, session: AttachSession) -> Reply {
+/// Gives the connection to a session; `detached` is called when its client leaves by the keys.
+pub(super) fn take_over(
+    server: &Server,
+    call: &Call,
+    session: AttachSession,
+    detached: impl FnOnce() + Send + 'static,
+) -> Reply {
     let kind = content_type(session.terminal(), call.version);
-    call.take_over(kind, server.headers(), run(session))
+    call.take_over(kind, server.headers(), run(session, detached))
 }
 
 /// Ends the output and takes in what the client still sends, until it leaves: a unix socket closed
@@ -54,7 +61,7 @@ async fn part(socket: &mut Socket) {
     let _left = tokio::time::timeout(LINGER, drained).await;
 }
 
-fn run(session: AttachSession) -> Session {
+fn run(session: AttachSession, detached: impl FnOnce() + Send + 'static) -> Session {
     Box::new(move |socket, early| {
         Box::pin(async move {
             let mut socket = socket;
@@ -70,7 +77,11 @@ fn run(session: AttachSession) -> Session {
             };
             match result {
                 Ok(AttachEnd::Gone) => {}
-                Ok(AttachEnd::Finished | AttachEnd::Detached) => part(&mut socket).await,
+                Ok(AttachEnd::Finished) => part(&mut socket).await,
+                Ok(AttachEnd::Detached) => {
+                    detached();
+                    part(&mut socket).await;
+                }
                 Err(error) => {
                     tracing::debug!(error = %stdx::chain(&error), "attached stream failed");
                 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use docker_api::Filters;
 use docker_api::container::{PruneResponse, Top, WaitError, WaitResponse};
-use engine::Status;
 use engine::container::{ListFilter, RemoveOptions, TerminalSize, WaitCondition};
+use engine::{Status, Subject};
 use jiff::Timestamp;
 
 use super::{Answer, done};
@@ -194,6 +194,7 @@ pub(super) async fn prune(server: Arc<Server>, call: Call) -> Answer {
                     response.containers_deleted.push(view.id);
                 }
             }
+            super::pruned(&engine, Subject::Container, response.space_reclaimed);
             Ok::<_, engine::Error>(response)
         })
         .await?;

@@ -22,11 +22,13 @@ pub(super) async fn start(server: Arc<Server>, mut call: Call, id: String) -> An
     let request: StartRequest = call.json_or_default().await?;
     let start =
         ExecStart { detach: request.detach, size: request.console_size.and_then(terminal_size) };
-    let engine = Arc::clone(&server.engine);
+    let (engine, exec) = (Arc::clone(&server.engine), id.clone());
     let started =
-        server.complete(async move { engine.containers().exec_start(&id, start).await }).await?;
+        server.complete(async move { engine.containers().exec_start(&exec, start).await }).await?;
+    let engine = Arc::clone(&server.engine);
+    let detached = move || engine.containers().exec_detached(&id);
     match started {
-        Some(session) => Ok(attach::take_over(&server, &call, session)),
+        Some(session) => Ok(attach::take_over(&server, &call, session, detached)),
         None => Ok(http::nothing()),
     }
 }

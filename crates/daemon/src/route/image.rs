@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use docker_api::image::{BuildPruneResponse, DeleteItem, PruneResponse};
 use docker_api::{ApiVersion, Filters};
-use engine::Engine;
 use engine::container::{ContainerSummary, ListFilter};
 use engine::images::{ImageFilter, ImageUser, RemoveOptions};
+use engine::{Engine, Subject};
 use hyper::StatusCode;
 use oci::{Digest, Reference};
 
@@ -128,6 +128,7 @@ pub(super) async fn prune(server: Arc<Server>, call: Call) -> Answer {
                 response.space_reclaimed += image.size;
             }
             response.space_reclaimed += engine.images().collect_garbage().await?;
+            super::pruned(&engine, Subject::Image, response.space_reclaimed);
             Ok::<_, engine::Error>(response)
         })
         .await?;

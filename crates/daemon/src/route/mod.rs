@@ -18,9 +18,11 @@ mod system;
 mod unknown;
 mod volume;
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use engine::{Action, Engine, Subject};
 use hyper::{Method, StatusCode};
 
 use crate::http::{self, Call, Refusal, Reply};
@@ -153,6 +155,12 @@ fn unanswered(call: &Call, segments: &[&str]) -> Answering {
         None => Err(Refusal::new(StatusCode::NOT_FOUND, "page not found")),
     };
     Box::pin(std::future::ready(answer))
+}
+
+/// Tells those who listen that what nobody needed is gone.
+fn pruned(engine: &Engine, subject: Subject, bytes: u64) {
+    let attributes = BTreeMap::from([("reclaimed".to_owned(), bytes.to_string())]);
+    engine.events().publish(subject, Action::Prune, "", attributes);
 }
 
 /// `204`.

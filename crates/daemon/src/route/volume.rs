@@ -5,7 +5,7 @@ use std::sync::Arc;
 use docker_api::Filters;
 use docker_api::volume::{CreateRequest, ListResponse, PruneResponse, Usage, Volume};
 use engine::container::{ContainerSummary, ListFilter};
-use engine::{VolumeSpec, VolumeView};
+use engine::{Subject, VolumeSpec, VolumeView};
 use hyper::StatusCode;
 
 use super::container::has_label;
@@ -110,6 +110,7 @@ pub(super) async fn prune(server: Arc<Server>, call: Call) -> Answer {
                 response.space_reclaimed += bytes;
                 response.volumes_deleted.push(volume.name);
             }
+            super::pruned(&engine, Subject::Volume, response.space_reclaimed);
             Ok::<_, engine::Error>(response)
         })
         .await?;

@@ -3,12 +3,11 @@
 //! The monitor has the streams; a session is one socket to it, and copies both ways. Without a
 //! terminal the monitor frames the output, so that the bytes go on unchanged.
 
-mod keys;
-
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use stdx::keys::{DetachKeys, Matcher};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -16,8 +15,6 @@ use tokio::sync::watch;
 use crate::container::LogSource;
 use crate::containers::LogStream;
 use crate::error::{Error, Result};
-
-pub(crate) use keys::{DetachKeys, Matcher};
 
 /// Bytes copied at once.
 const BUFFER: usize = 16 << 10;

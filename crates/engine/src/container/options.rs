@@ -302,7 +302,7 @@ pub struct SecurityOptions {
     /// Capabilities dropped; `ALL` first drops every one.
     pub capabilities_drop: Vec<String>,
     /// `seccomp=unconfined|builtin|<JSON text>`, `no-new-privileges[=true|false]`,
-    /// `apparmor=…`, `label=…`, `systempaths=unconfined`, `writable-cgroups=…`.
+    /// `apparmor=…`, `label=…`, `systempaths=unconfined`.
     pub options: Vec<String>,
     /// Whether the root file system is read-only.
     pub read_only_root: bool,

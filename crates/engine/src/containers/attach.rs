@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use linux::event::{Epoll, Interest};
 use monitor::protocol::{AttachStreams, Command, Size, WhenSlow};
+use stdx::keys::DetachKeys;
 
 use super::entry::Container;
 use super::{Containers, connection, logs, not_running};
-use crate::attach::{AttachSession, DetachKeys};
+use crate::attach::AttachSession;
 use crate::container::{AttachRequest, LogQuery, Status, Stdin, TerminalSize};
 use crate::error::{Error, Result};
 use crate::event::Action;
@@ -58,6 +59,13 @@ impl Containers {
         .await
     }
 
+    /// Notes that a client which was attached to it has detached.
+    pub fn detached(&self, name: &str) {
+        if let Ok(container) = self.shared.table.find(name) {
+            self.shared.publish(&container, Action::Detach, &[]);
+        }
+    }
+
     /// Sets the size of its terminal; before its start the size is kept for it.
     ///
     /// # Errors
@@ -104,9 +112,10 @@ fn check(container: &Container) -> Result<()> {
 /// # Errors
 /// `Invalid` for a key that does not exist.
 pub(super) fn detach_keys(given: Option<&str>) -> Result<DetachKeys> {
-    given
-        .filter(|text| !text.is_empty())
-        .map_or_else(|| Ok(DetachKeys::default()), DetachKeys::parse)
+    let Some(text) = given.filter(|text| !text.is_empty()) else {
+        return Ok(DetachKeys::default());
+    };
+    DetachKeys::parse(text).map_err(|unknown| Error::Invalid(unknown.to_string()))
 }
 
 /// Two ends of an attach socket: ours and the monitor's.

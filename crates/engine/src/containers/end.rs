@@ -43,6 +43,7 @@ pub(super) async fn ended(shared: &Arc<Shared>, container: &Arc<Container>, exit
     }
     shared.publish(container, Action::Die, &more);
     leave_network(shared, container, live.endpoint.as_ref()).await;
+    shared.publish_volumes(container, &Action::Unmount);
     shared.execs.container_ended(&container.id);
     let next = settle(container, exit, ran, shared.closing.is_cancelled());
     finish(shared, container, live, &next);

@@ -226,6 +226,18 @@ impl Containers {
         })
     }
 
+    /// Notes that a client which was attached to an exec has detached.
+    pub fn exec_detached(&self, id: &str) {
+        let found = self.exec_id(id).and_then(|id| {
+            let table = self.shared.execs.lock();
+            let entry = table.get(&id).ok_or_else(|| Error::NoSuchExec(id.clone()))?;
+            Ok((self.shared.table.find(&entry.container)?, id))
+        });
+        if let Ok((container, id)) = found {
+            self.shared.publish(&container, Action::ExecDetach, &[("execID", id)]);
+        }
+    }
+
     /// Sets the size of an exec's terminal.
     ///
     /// # Errors

@@ -34,13 +34,14 @@ use std::sync::Arc;
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
+use crate::container::{MountKind, MountPoint};
 use crate::error::{Error, Result};
 use crate::event::{Action, Subject};
 use crate::networks::network_id;
 use crate::rooms::Rooms;
 use crate::system::ContainerCounts;
 
-use entry::Container;
+use entry::{Container, State};
 use exec::Execs;
 use table::Table;
 
@@ -149,10 +150,28 @@ impl Shared {
         self.rooms.events.publish(Subject::Network, action, &id, attributes);
     }
 
+    /// Publishes that the volumes of a container were mounted or are mounted no more.
+    fn publish_volumes(&self, container: &Container, action: &Action) {
+        for point in container.read(volumes) {
+            let attributes = BTreeMap::from([
+                ("container".to_owned(), container.id.clone()),
+                ("destination".to_owned(), point.target),
+                ("driver".to_owned(), point.driver),
+                ("read/write".to_owned(), point.writable.to_string()),
+            ]);
+            self.rooms.events.publish(Subject::Volume, action.clone(), &point.name, attributes);
+        }
+    }
+
     /// Runs something that nobody waits for, as a task of the engine.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.rooms.tracker.spawn(task));
     }
+}
+
+fn volumes(state: &State) -> Vec<MountPoint> {
+    let points = state.record.mounts.iter().map(|mount| &mount.point);
+    points.filter(|point| point.kind == MountKind::Volume).cloned().collect()
 }
 
 /// `container ID is not running`, as 409.

@@ -335,6 +335,7 @@ fn begin(shared: &Shared, container: &Container, launched: Launched, started: &S
     for (streams, client) in late_clients {
         drop(control.send(&Command::Attach { exec: None, streams }, Some(client.as_fd())));
     }
+    shared.publish_volumes(container, &Action::Mount);
     if let Some(network) = network {
         shared.publish_network(container, &network, Action::Connect);
     }

@@ -11,6 +11,7 @@ use crate::harness::Test;
 use crate::world::test;
 
 pub(crate) const TESTS: &[Test] = &[
+    ("attach::a_change_of_size_is_seen", a_change_of_size_is_seen),
     ("attach::clients_that_leave_leave_nothing", clients_that_leave_leave_nothing),
     ("attach::before_the_start_nothing_is_missed", before_the_start_nothing_is_missed),
     ("attach::a_terminal_has_a_size_and_detaches", a_terminal_has_a_size_and_detaches),
@@ -116,6 +117,22 @@ fn clients_that_leave_leave_nothing(token: &SingleThreaded) {
         }
         // The last one that waited for the start is noticed when the next one comes.
         while descriptors() > before + 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+fn a_change_of_size_is_seen(token: &SingleThreaded) {
+    test(token, async |world| {
+        let script = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done";
+        let id = world.create_with(script, |spec| spec.terminal = true).await;
+        let containers = world.engine().containers();
+        containers.start(&id).await.unwrap();
+        while !world.logs(&id).await.contains("ready") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        containers.resize(&id, TerminalSize { height: 41, width: 103 }).await.unwrap();
+        while !world.logs(&id).await.contains("41 103") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });

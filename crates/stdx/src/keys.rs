@@ -1,10 +1,13 @@
-//! The keys that detach a client: a pure matcher over the bytes typed.
-
-use crate::error::{Error, Result};
+//! The keys that let go of a terminal: a pure matcher over the bytes typed.
 
 /// A sequence of bytes that detaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DetachKeys(Vec<u8>);
+pub struct DetachKeys(Vec<u8>);
+
+/// A key that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid detach key '{0}'")]
+pub struct UnknownKey(String);
 
 impl Default for DetachKeys {
     /// Control-P, control-Q.
@@ -17,17 +20,21 @@ impl DetachKeys {
     /// Reads `ctrl-p,ctrl-q`, `a,b`, `ctrl-@`; an empty text means that no keys detach.
     ///
     /// # Errors
-    /// `Invalid` for a key that does not exist.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    /// The first key that does not exist.
+    pub fn parse(text: &str) -> Result<Self, UnknownKey> {
         if text.is_empty() {
             return Ok(Self(Vec::new()));
         }
         text.split(',')
-            .map(|key| {
-                key_code(key).ok_or_else(|| Error::Invalid(format!("invalid detach key '{key}'")))
-            })
-            .collect::<Result<Vec<u8>>>()
+            .map(|key| key_code(key).ok_or_else(|| UnknownKey(key.to_owned())))
+            .collect::<Result<Vec<u8>, UnknownKey>>()
             .map(Self)
+    }
+
+    /// The bytes that they send.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -49,28 +56,30 @@ fn key_code(key: &str) -> Option<u8> {
 
 /// What is to be done with typed bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Typed {
+pub struct Typed {
     /// These go on to the process.
-    pub(crate) forward: Vec<u8>,
+    pub forward: Vec<u8>,
     /// The sequence is complete: the client detaches; what came after it is dropped.
-    pub(crate) detach: bool,
+    pub detach: bool,
 }
 
 /// Follows the bytes typed. A beginning of the sequence is held back until it is clear whether it
 /// goes on; nothing is ever lost.
 #[derive(Debug)]
-pub(crate) struct Matcher {
+pub struct Matcher {
     keys: DetachKeys,
     matched: usize,
 }
 
 impl Matcher {
-    pub(crate) fn new(keys: DetachKeys) -> Self {
+    /// A matcher that has seen nothing yet.
+    #[must_use]
+    pub fn new(keys: DetachKeys) -> Self {
         Self { keys, matched: 0 }
     }
 
     /// Takes the next bytes typed.
-    pub(crate) fn push(&mut self, typed: &[u8]) -> Typed {
+    pub fn push(&mut self, typed: &[u8]) -> Typed {
         let keys = self.keys.0.as_slice();
         let mut forward = Vec::with_capacity(typed.len() + self.matched);
         for &byte in typed {
@@ -98,7 +107,7 @@ impl Matcher {
     }
 
     /// The bytes held back, when no more come.
-    pub(crate) fn finish(&mut self) -> Vec<u8> {
+    pub fn finish(&mut self) -> Vec<u8> {
         let held = self.keys.0[..self.matched].to_vec();
         self.matched = 0;
         held
