@@ -16,7 +16,6 @@ pub mod brig;
 pub mod image;
 pub mod process;
 pub mod registry;
-pub mod snapshot;
 pub mod vm;
 
 pub use brig::Brig;

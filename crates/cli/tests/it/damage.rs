@@ -151,6 +151,44 @@ fn no_space_for_an_image() {
     drop(brig.ok(&["system", "shutdown", "--all"]));
 }
 
+/// Makes empty files until there is no room for another.
+fn fill(directory: &Path) -> PathBuf {
+    let full = directory.join("full");
+    fs::create_dir(&full).unwrap();
+    let mut files = (0..).map(|number: u32| fs::write(full.join(number.to_string()), ""));
+    let error = files.find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    full
+}
+
+#[test]
+fn no_space_for_a_container() {
+    let brig = Brig::new(BRIG);
+    let (data, run) = (brig.root().join("data"), brig.root().join("run"));
+    let mounts = [&data, &run].map(|directory| {
+        fs::create_dir_all(directory).unwrap();
+        Small::mount(directory)
+    });
+    brig.load_busybox();
+    let create = ["create", "--name", "one", "busybox", "echo", "room"];
+    drop(brig.ok(&["run", "--rm", "busybox", "true"]));
+
+    let full = fill(&data);
+    let text = brig.fails(125, &create);
+    assert!(text.to_lowercase().contains("no space left on device"), "{text}");
+    assert_eq!(brig.ok(&["ps", "-aq"]), "", "nothing of it is kept");
+    fs::remove_dir_all(full).unwrap();
+    drop(brig.ok(&create));
+
+    let full = fill(&run);
+    let text = brig.fails(1, &["start", "-a", "one"]);
+    assert!(text.to_lowercase().contains("no space left on device"), "{text}");
+    fs::remove_dir_all(full).unwrap();
+    assert_eq!(brig.ok(&["start", "-a", "one"]), "room");
+    drop(brig.ok(&["system", "shutdown", "--all"]));
+    drop(mounts);
+}
+
 /// Numbers that no compression makes smaller, the same each time.
 pub(crate) fn incompressible(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -163,12 +201,12 @@ pub(crate) fn incompressible(length: usize) -> Vec<u8> {
     std::iter::repeat_with(&mut next).flatten().take(length).collect()
 }
 
-/// A file system of a few MiB, taken away on drop.
+/// A file system of a few MiB and files, taken away on drop.
 struct Small(PathBuf);
 
 impl Small {
     fn mount(directory: &Path) -> Self {
-        let options = Some(c"size=16m");
+        let options = Some(c"size=16m,nr_inodes=1000");
         let flags = rustix::mount::MountFlags::empty();
         rustix::mount::mount("small", directory, "tmpfs", flags, options).unwrap();
         Self(directory.to_path_buf())

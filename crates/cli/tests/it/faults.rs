@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use testkit::Brig;
 use testkit::process::{eventually, free_port};
-use testkit::{Brig, snapshot::Host};
 
 use crate::BRIG;
 use crate::hello::get;
+use crate::leaks::{OnHost, mark, on_host};
 
 pub(crate) fn kill(id: u32) {
     kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), Signal::KILL).unwrap();
@@ -70,14 +71,19 @@ fn a_killed_monitor_is_noticed() {
     let monitor = parent_of(pid);
     kill(monitor);
     gone(monitor);
-    // Either it goes on under the daemon's eyes or it was ended and said so; never lost.
-    let status = eventually("the engine has decided", Duration::from_secs(10), || {
-        let status = brig.ok(&["inspect", "-f", "{{.State.Status}}", &id]);
-        ["running", "exited", "dead"].contains(&status.as_str()).then_some(status)
+    // It goes on under another one, which knows all that the first did.
+    eventually("another monitor serves", Duration::from_secs(10), || {
+        brig.output(&["exec", &id, "true"]).status.success().then_some(())
     });
-    if status == "running" {
-        drop(brig.ok(&["stop", "-t", "0", &id]));
-    }
+    assert_eq!(
+        brig.ok(&["inspect", "-f", "{{.State.Status}} {{.State.Pid}}", &id]),
+        format!("running {pid}")
+    );
+    assert_ne!(parent_of(pid), monitor);
+    let lines = || brig.ok(&["logs", &id]).lines().count();
+    let before = lines();
+    eventually("it is still logged", Duration::from_secs(10), || (lines() > before).then_some(()));
+    drop(brig.ok(&["stop", "-t", "0", &id]));
     gone(pid);
     drop(brig.ok(&["rm", "-f", &id]));
     assert_eq!(brig.ok(&["ps", "-aq"]), "");
@@ -100,8 +106,10 @@ fn answers(brig: &Brig) {
 fn all_of_brig_killed_and_started_again() {
     let brig = Brig::new(BRIG);
     brig.load_busybox();
-    let before = Host::look();
-    drop(brig.ok(&["run", "-d", "--name", "kept", "busybox", "sleep", "600"]));
+    let mark = mark(&brig);
+    drop(brig.ok(&["run", "--rm", "-p", "0:80", "busybox", "true"]));
+    let before = settled(&brig, &mark);
+    drop(brig.ok(&["run", "-d", "-p", "0:80", "--name", "kept", "busybox", "sleep", "600"]));
     drop(brig.ok(&["run", "-d", "--rm", "--name", "passing", "busybox", "sleep", "600"]));
     let pid: u32 = brig.ok(&["inspect", "-f", "{{.State.Pid}}", "kept"]).parse().unwrap();
     let (daemon, monitor) = (brig.daemon_id().unwrap(), parent_of(pid));
@@ -117,19 +125,57 @@ fn all_of_brig_killed_and_started_again() {
         drop(brig.ok(&["rm", "-f", name]));
     }
     gone(pid);
+    // The new launcher is where the first one was.
+    drop(brig.ok(&["run", "--rm", "-p", "0:80", "busybox", "true"]));
     eventually("nothing is left", Duration::from_secs(20), || {
-        let added = Host::look().added_since(&before, mine_to_ignore);
-        added.is_empty().then_some(())
+        let now = on_host(&brig, &mark);
+        (now == before).then_some(()).or_else(|| {
+            eprintln!("before {before:?}\nnow    {now:?}");
+            None
+        })
     });
 }
 
-/// What other tests, which run at the same time, may make; and this brig's own daemon, which is new.
-fn mine_to_ignore(line: &str) -> bool {
-    line.starts_with("process")
-        || line.starts_with("nft")
-        || line.starts_with("link")
-        || line.contains("/tmp/") && !line.contains("containers")
-        || line.starts_with("cgroup")
+/// What brig holds on the host once two looks in a row agree.
+fn settled(brig: &Brig, mark: &str) -> OnHost {
+    let mut last = on_host(brig, mark);
+    eventually("the host settles", Duration::from_secs(30), || {
+        let now = on_host(brig, mark);
+        let same = now == last;
+        last = now;
+        same.then_some(())
+    });
+    last
+}
+
+#[test]
+fn policies_outlive_a_killed_daemon() {
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    let run =
+        |policy: &str| brig.ok(&["run", "-d", "--restart", policy, "busybox", "sleep", "600"]);
+    let pid = |id: &str| brig.ok(&["inspect", "-f", "{{.State.Pid}}", id]).parse::<u32>().unwrap();
+    let (unless, always) = (run("unless-stopped"), run("always"));
+    let (stopped, killed) = (run("unless-stopped"), run("unless-stopped"));
+    let first = [pid(&unless), pid(&always)];
+    drop(brig.ok(&["stop", "-t", "0", &stopped]));
+    drop(brig.ok(&["kill", &killed]));
+    let daemon = brig.daemon_id().unwrap();
+    kill(daemon);
+    gone(daemon);
+    answers(&brig);
+    assert_eq!([pid(&unless), pid(&always)], first, "they have gone on");
+    for (id, first) in [&unless, &always].into_iter().zip(first) {
+        kill(first);
+        eventually("it is started again", Duration::from_secs(20), || {
+            Some(pid(id)).filter(|pid| *pid != 0 && *pid != first)
+        });
+    }
+    for id in [&stopped, &killed] {
+        assert_eq!(brig.ok(&["wait", id]), "137");
+        assert_eq!(brig.ok(&["inspect", "-f", "{{.State.Status}}", id]), "exited");
+    }
+    drop(brig.ok(&["rm", "-f", &unless, &always, &stopped, &killed]));
 }
 
 #[test]

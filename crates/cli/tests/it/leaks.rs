@@ -1,6 +1,9 @@
 //! A thousand containers come and go; the host stays as it was.
 
 use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use testkit::Brig;
@@ -17,21 +20,29 @@ const PREPARED: usize = 32;
 /// prepared networks, each of which is a namespace, its descriptor and a link.
 #[derive(Debug, PartialEq, Eq)]
 struct Holdings {
-    mounts: usize,
-    links: usize,
-    groups: usize,
-    elements: usize,
+    host: OnHost,
     processes: usize,
     descriptors: usize,
     files: usize,
+}
+
+/// What an instance holds on the host beside its root and its daemon.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OnHost {
+    mounts: usize,
+    loops: usize,
+    links: usize,
+    groups: usize,
+    /// Processes in its groups: monitors, containers.
+    inhabitants: usize,
+    elements: usize,
 }
 
 #[test]
 fn a_thousand_cycles_leave_the_host_as_it_was() {
     let brig = Brig::new(BRIG);
     brig.load_busybox();
-    let mark = brig.ok(&["info", "--format", "{{.ID}}"]);
-    let mark = format!("brig-{}", mark.get(..6).unwrap());
+    let mark = mark(&brig);
     // As many at once as later: threads, their memory and prepared networks are then there.
     cycles(&brig, 200);
     let before = settled(&brig, &mark);
@@ -48,21 +59,45 @@ fn a_thousand_cycles_leave_the_host_as_it_was() {
     assert!(grown < 4096, "the daemon grew by {grown} KiB");
 }
 
-/// That many containers come and go, four at a time.
+/// What everything of a brig on the host is called by.
+pub(crate) fn mark(brig: &Brig) -> String {
+    let instance = brig.ok(&["info", "--format", "{{.ID}}"]);
+    format!("brig-{}", instance.get(..6).unwrap())
+}
+
+/// That many containers come and go, four at a time; now and then one with company.
 fn cycles(brig: &Brig, count: usize) {
-    let one = || {
+    let one = |number: usize| {
+        if number.is_multiple_of(25) {
+            company(brig);
+        }
         let status = brig
             .command(&["run", "--rm", "-p", "0:80", "busybox", "true"])
-            .stdout(std::process::Stdio::null())
+            .stdout(Stdio::null())
             .status()
             .unwrap();
         assert!(status.success());
     };
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| (0..count / 4).for_each(|_| one()));
+            scope.spawn(|| (0..count / 4).for_each(one));
         }
     });
+}
+
+/// A container in which further processes run, and whose clients leave without a word.
+fn company(brig: &Brig) {
+    let id = brig.ok(&["run", "-d", "-i", "busybox", "sh", "-c", "echo begun; cat"]);
+    assert_eq!(brig.ok(&["exec", &id, "echo", "inside"]), "inside");
+    for words in [["logs", "-f", &id], ["attach", "--no-stdin", &id]] {
+        let mut client = brig.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+        if words[0] == "logs" {
+            client.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
+        }
+        client.kill().unwrap();
+        _ = client.wait().unwrap();
+    }
+    drop(brig.ok(&["rm", "-f", &id]));
 }
 
 /// Looks until two looks in a row agree: links of ended containers go behind the scenes.
@@ -79,25 +114,55 @@ fn settled(brig: &Brig, mark: &str) -> Holdings {
 }
 
 fn look(brig: &Brig, mark: &str) -> Holdings {
-    let root = brig.root();
     let daemon = brig.daemon_id().unwrap();
+    let descriptors = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().count();
+    Holdings {
+        host: on_host(brig, mark),
+        processes: children(daemon),
+        descriptors: descriptors.saturating_sub(namespaces(daemon)),
+        files: files(&brig.root()),
+    }
+}
+
+/// Looks at what an instance holds on the host, without prepared networks.
+pub(crate) fn on_host(brig: &Brig, mark: &str) -> OnHost {
+    let root = brig.root();
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let rules =
         stdx::process::output(stdx::process::command("nft").args(["list", "ruleset"])).unwrap();
     let links = stdx::process::output(stdx::process::command("ip").args(["-d", "link"])).unwrap();
     let links = String::from_utf8_lossy(&links.stdout).matches(mark).count();
-    let descriptors = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().count();
-    let prepared = namespaces(daemon);
+    let prepared = namespaces(brig.daemon_id().unwrap());
     assert!(prepared <= PREPARED + 4, "{prepared} namespaces");
-    Holdings {
+    OnHost {
         mounts: mountinfo.lines().filter(|line| line.contains(&*root.to_string_lossy())).count(),
+        loops: loops(&root),
         links: links.saturating_sub(prepared),
         groups: groups(mark),
+        inhabitants: inhabitants(mark),
         elements: table(&String::from_utf8_lossy(&rules.stdout), mark).matches(" : ").count(),
-        processes: children(daemon),
-        descriptors: descriptors.saturating_sub(prepared),
-        files: files(&root),
     }
+}
+
+/// Loop devices over files of this root.
+fn loops(root: &Path) -> usize {
+    let backing = |entry: fs::DirEntry| {
+        let file = fs::read_to_string(entry.path().join("loop/backing_file"));
+        file.is_ok_and(|file| Path::new(file.trim()).starts_with(root))
+    };
+    fs::read_dir("/sys/block").unwrap().flatten().map(backing).filter(|own| *own).count()
+}
+
+/// Processes in the groups of an instance, in every hierarchy.
+fn inhabitants(mark: &str) -> usize {
+    fn below(directory: &Path) -> usize {
+        let Ok(entries) = fs::read_dir(directory) else { return 0 };
+        let own = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+        let others = entries.flatten().filter(|entry| entry.path().is_dir());
+        own.lines().count() + others.map(|entry| below(&entry.path())).sum::<usize>()
+    }
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    hierarchies.map(|hierarchy| below(&hierarchy.path().join(mark))).sum()
 }
 
 fn namespaces(daemon: u32) -> usize {
