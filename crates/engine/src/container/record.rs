@@ -17,6 +17,9 @@ pub(crate) struct Record {
     pub(crate) name: String,
     /// When it was made.
     pub(crate) created: Timestamp,
+    /// Its place in the order in which they were made: clocks jump.
+    #[serde(default)]
+    pub(crate) number: u64,
     /// The digest of its image's configuration.
     pub(crate) image_id: oci::Digest,
     /// The options, merged with the image's configuration.

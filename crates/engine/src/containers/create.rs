@@ -60,6 +60,7 @@ async fn create(shared: &Arc<Shared>, spec: ContainerSpec) -> Result<Created> {
         id: id.clone(),
         name: reserved.name.clone(),
         created: Timestamp::now(),
+        number: shared.table.number(),
         image_id: image.id.clone(),
         spec,
         mounts: Vec::new(),

@@ -22,22 +22,22 @@ impl Containers {
                 .shared
                 .table
                 .find(name)
-                .map(|found| Some(found.read(|state| state.record.created))),
+                .map(|found| Some(found.read(|state| state.record.number))),
             None => Ok(None),
         };
         let (before, since) = (bound(&filter.before)?, bound(&filter.since)?);
         let ancestors = self.ancestors(&filter.ancestors).await;
         let instance = self.shared.rooms.store.instance().to_string();
         let mut found: Vec<(Arc<Container>, ContainerSummary)> = Vec::new();
-        for container in self.shared.table.all() {
-            let summary = container.read(|state| summary(&instance, state));
-            let in_time = before.is_none_or(|before| summary.created < before)
-                && since.is_none_or(|since| summary.created > since);
+        for container in self.shared.table.newest_first() {
+            let (number, summary) =
+                container.read(|state| (state.record.number, summary(&instance, state)));
+            let in_time = before.is_none_or(|before| number < before)
+                && since.is_none_or(|since| number > since);
             if in_time && filter.allows(&summary, &ancestors) {
                 found.push((container, summary));
             }
         }
-        found.sort_by_key(|(_, summary)| std::cmp::Reverse(summary.created));
         found.truncate(filter.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX));
         if filter.size {
             for (container, summary) in &mut found {

@@ -1,7 +1,9 @@
 //! Containers by id and by name.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::entry::Container;
@@ -11,6 +13,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     inner: RwLock<Inner>,
+    /// The highest number of a container.
+    last: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,8 +46,14 @@ impl Table {
         }
     }
 
+    /// The number of a container that is being made: higher than those of all before it.
+    pub(crate) fn number(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Adds a container whose name is reserved.
     pub(crate) fn insert(&self, container: &Arc<Container>) {
+        self.last.fetch_max(container.read(|state| state.record.number), Ordering::Relaxed);
         self.write().containers.insert(container.id.clone(), Arc::clone(container));
     }
 
@@ -81,6 +91,13 @@ impl Table {
         }
     }
 
+    /// All of them, newest first.
+    pub(crate) fn newest_first(&self) -> Vec<Arc<Container>> {
+        let mut all = self.all();
+        all.sort_by_key(|container| Reverse(container.read(|state| state.record.number)));
+        all
+    }
+
     /// All of them, in the order of their ids.
     pub(crate) fn all(&self) -> Vec<Arc<Container>> {
         self.read().containers.values().cloned().collect()
@@ -92,5 +109,46 @@ impl Table {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::{Timestamp, ToSpan};
+
+    use super::{Container, Table};
+    use crate::container::record::{LastRun, Record};
+    use crate::container::{ContainerSpec, Status};
+
+    fn add(table: &Table, id: &str, number: u64, created: Timestamp) {
+        let record = Record {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            created,
+            number,
+            image_id: oci::Digest::of(b""),
+            spec: ContainerSpec::default(),
+            mounts: Vec::new(),
+            running: false,
+            was_started: false,
+            ended_by_hand: false,
+            last: LastRun::default(),
+            restarts: 0,
+        };
+        table.insert(&Arc::new(Container::new(record, Status::Created)));
+    }
+
+    #[test]
+    fn the_order_is_kept_when_the_clock_jumps() {
+        let table = Table::default();
+        let now = Timestamp::now();
+        add(&table, "b", 7, now);
+        for (id, created) in [("c", now - 1.hour()), ("a", now + 1.hour()), ("d", now)] {
+            add(&table, id, table.number(), created);
+        }
+        let ids: Vec<String> = table.newest_first().iter().map(|c| c.id.clone()).collect();
+        assert_eq!(ids, ["d", "a", "c", "b"]);
     }
 }
