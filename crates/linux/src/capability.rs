@@ -82,7 +82,7 @@ impl Set {
         Self((1 << NAMES.len()) - 1)
     }
 
-    /// All that this process has in its bounding set: what it could give to others.
+    /// All that this process is permitted: what it could give to others.
     ///
     /// # Errors
     /// What the kernel says.

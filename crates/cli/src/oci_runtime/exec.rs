@@ -105,7 +105,10 @@ fn process(parsed: &Parsed, container: Process) -> Result<Process, Failure> {
     if let Some(path) = parsed.value("process") {
         let text = std::fs::read(path).map_err(|error| format!("read {path}: {error}"))?;
         let process = serde_json::from_slice(&text);
-        return Ok(process.map_err(|error| format!("parse {path}: {error}"))?);
+        let mut process: Process = process.map_err(|error| format!("parse {path}: {error}"))?;
+        // As runc has it: a process that does not say has what the container's first one has.
+        process.capabilities = process.capabilities.or(container.capabilities);
+        return Ok(process);
     }
     if command.is_empty() {
         return Err("process args cannot be empty".to_owned().into());
@@ -167,7 +170,9 @@ fn number(text: &str) -> Result<u32, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{group_path, user_of};
+    use oci::runtime::{Capabilities, Process};
+
+    use super::{FLAGS, group_path, process, user_of};
     use crate::oci_runtime::arguments::{Flag, Parsed};
 
     #[test]
@@ -177,6 +182,21 @@ mod tests {
         for text in ["", "root", "1000x", "1000:", ":5", "+1", "-1", "4294967295", "4294967296"] {
             assert!(user_of(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_process_that_names_no_capabilities_has_the_containers() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let words = ["-p".to_owned(), file.path().display().to_string(), "x".to_owned()];
+        let of = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            let sets = Capabilities { effective: vec!["CAP_KILL".to_owned()], ..<_>::default() };
+            let container = Process { capabilities: Some(sets), ..Process::default() };
+            let parsed = Parsed::read(&words, FLAGS).unwrap();
+            process(&parsed, container).ok().unwrap().capabilities.unwrap().effective
+        };
+        assert_eq!(of(r#"{"args":["true"],"cwd":"/"}"#), ["CAP_KILL"]);
+        assert_eq!(of(r#"{"args":["true"],"cwd":"/","capabilities":{}}"#), [""; 0]);
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub struct Credentials {
     pub group: u32,
     /// Supplementary groups.
     pub additional_groups: Vec<u32>,
-    /// Capabilities; `None` keeps what the change of user leaves.
-    pub capabilities: Option<Sets>,
+    /// Capabilities, none of which is kept from before.
+    pub capabilities: Sets,
 }
 
 /// Becomes these credentials: first the bounding set shrinks, then groups, group and user change
@@ -28,17 +28,12 @@ pub struct Credentials {
 /// # Errors
 /// `EINVAL` for the id that means "no change"; otherwise what the kernel says.
 pub fn set_credentials(credentials: &Credentials) -> Result<(), Error> {
-    if let Some(sets) = &credentials.capabilities {
-        capability::drop_bounding(sets.bounding)?;
-    }
+    capability::drop_bounding(credentials.capabilities.bounding)?;
     set_keep_capabilities(true).map_err(|errno| Error::new("keep", "capabilities", errno))?;
     set_groups(&credentials.additional_groups)?;
     set_identity(credentials.user, credentials.group)?;
     set_keep_capabilities(false).map_err(|errno| Error::new("keep", "capabilities", errno))?;
-    match &credentials.capabilities {
-        Some(sets) => capability::set(sets),
-        None => Ok(()),
-    }
+    capability::set(&credentials.capabilities)
 }
 
 /// Sets real, effective and saved group, then user.

@@ -116,7 +116,11 @@ fn credentials(process: &Process) -> Result<Credentials, Error> {
         user: user.uid,
         group: user.gid,
         additional_groups: user.additional_gids.clone(),
-        capabilities: process.capabilities.as_ref().map(capabilities).transpose()?,
+        // A process that asks for none has none: it must not keep the caller's.
+        capabilities: match &process.capabilities {
+            Some(wanted) => capabilities(wanted)?,
+            None => Sets::default(),
+        },
     })
 }
 

@@ -10,6 +10,7 @@ use crate::world::{World, piped, read, text};
 pub(crate) const TESTS: &[Test] = &[
     ("exec::joins_namespaces_and_control_groups", joins),
     ("exec::user_directory_and_environment", user),
+    ("exec::has_the_capabilities_asked_for_and_no_others", capabilities),
     ("exec::failures_have_their_exit_codes", failures),
     ("exec::gets_a_terminal", terminal),
     ("exec::cannot_be_looked_into_before_its_program_runs", not_dumpable),
@@ -83,6 +84,20 @@ fn user(token: &SingleThreaded) {
         assert!(output.starts_with("1000\n50\n/tmp\n/home/user y\n"), "{output}");
         assert!(output.contains("NoNewPrivs:\t1"), "{output}");
         assert!(output.contains("CapEff:\t0000000000000000"), "{output}");
+    });
+}
+
+/// Neither the caller's capabilities, which are all, nor any that a file could hand on.
+fn capabilities(token: &SingleThreaded) {
+    let mut world = World::new("");
+    let given = process(&world, "grep Cap /proc/self/status");
+    let none = Process { capabilities: None, ..given.clone() };
+    world.while_running(token, |container| {
+        let (_, output) = run(token, container, &given).unwrap();
+        assert!(output.contains("CapInh:\t0000000000000000"), "{output}");
+        assert!(output.contains("CapBnd:\t00000000a80425fb"), "{output}");
+        let (_, output) = run(token, container, &none).unwrap();
+        assert_eq!(output.matches(":\t0000000000000000").count(), 5, "{output}");
     });
 }
 

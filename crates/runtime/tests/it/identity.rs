@@ -8,6 +8,7 @@ use crate::world::{World, text};
 
 pub(crate) const TESTS: &[Test] = &[
     ("identity::default_capabilities", capabilities),
+    ("identity::a_process_that_asks_for_no_capabilities_has_none", no_capabilities),
     ("identity::a_plain_user_has_none", plain_user),
     ("identity::ambient_capabilities_reach_a_plain_user", ambient),
     ("identity::user_namespace", user_namespace),
@@ -28,6 +29,15 @@ fn capabilities(token: &SingleThreaded) {
         ("CapAmb", "0000000000000000"),
     ] {
         assert!(output.contains(&format!("{set}:\t{mask}")), "{set}: {output}");
+    }
+}
+
+fn no_capabilities(token: &SingleThreaded) {
+    let mut world = World::new("cat /proc/self/status");
+    world.process().capabilities = None;
+    let output = world.output(token);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(output.contains(&format!("{set}:\t0000000000000000")), "{set}: {output}");
     }
 }
 
