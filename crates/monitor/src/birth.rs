@@ -18,7 +18,7 @@ use crate::link::{Link, parse};
 use crate::protocol::{AttachStreams, Event, Exit, Failure, FdRole, Launch, Started, VERSION};
 use crate::protocol::{LaunchRequest, Log, SOCKET_FILE, Stdin};
 use crate::record::{KeptStream, Record};
-use crate::supervisor::{Beginning, Ends, Supervisor, failure, now, write_exit};
+use crate::supervisor::{Beginning, Ends, Supervisor, clear_door, failure, now, write_exit};
 
 /// What the launcher passes to a new monitor.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ fn give_up(launch: &Launch, control: Option<OwnedFd>, failure: Failure) {
         warnings: vec![failure.message.clone()],
     };
     drop(write_exit(&launch.run_directory, &exit));
-    drop(std::fs::remove_file(launch.run_directory.join(SOCKET_FILE)));
+    clear_door(&launch.run_directory);
     if let Some(control) = control {
         Link::new(control).send(&Event::Failed(failure));
     }

@@ -150,16 +150,7 @@ async fn lost(shared: &Arc<Shared>, container: &Arc<Container>, cause: &str) {
     if container.live().is_none() {
         return;
     }
-    let id = container.id.clone();
-    let recorded = shared
-        .rooms
-        .blocking("read the end of a container", move |rooms| {
-            client::recorded_exit(&rooms.store.layout().container_run_dir(&id))
-                .map_err(|error| rooms::monitor("read how ended", &id, error))
-        })
-        .await;
-    if let Ok(Some(exit)) = recorded {
-        end::ended(shared, container, &exit).await;
+    if has_recorded_end(shared, container).await {
         return;
     }
     let launchers = &shared.rooms.launchers;
@@ -170,6 +161,21 @@ async fn lost(shared: &Arc<Shared>, container: &Arc<Container>, cause: &str) {
     if !is_told && !find_successor(shared, container).await {
         end::kill_rest(shared, container, cause).await;
     }
+}
+
+/// Whether its monitor wrote down how it ended before it went; then that is its end.
+async fn has_recorded_end(shared: &Arc<Shared>, container: &Arc<Container>) -> bool {
+    let id = container.id.clone();
+    let recorded = shared
+        .rooms
+        .blocking("read the end of a container", move |rooms| {
+            client::recorded_exit(&rooms.store.layout().container_run_dir(&id))
+                .map_err(|error| rooms::monitor("read how ended", &id, error))
+        })
+        .await;
+    let Ok(Some(exit)) = recorded else { return false };
+    end::ended(shared, container, &exit).await;
+    true
 }
 
 /// Looks whether another monitor takes over that nobody tells us of: the launcher of an earlier
@@ -268,7 +274,9 @@ async fn listen(shared: &Arc<Shared>, launcher: &Arc<Launcher>, mut frames: Fram
 
 async fn readopt(shared: &Arc<Shared>, container: &Arc<Container>) {
     let adopted = adopt(shared, container).await;
-    if let Err(error) = adopted {
+    if let Err(error) = adopted
+        && !has_recorded_end(shared, container).await
+    {
         let cause = stdx::chain(&error);
         end::kill_rest(shared, container, &cause).await;
     }

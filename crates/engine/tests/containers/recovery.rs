@@ -1,9 +1,10 @@
 //! A daemon that ends and comes back.
 
 use engine::Status;
-use engine::container::{RestartPolicy, WaitCondition};
+use engine::container::{AttachRequest, ExecSpec, ExecStart, RestartPolicy, WaitCondition};
 use linux::process::{Pid, PidFd, SingleThreaded};
 
+use crate::attach::converse;
 use crate::harness::Test;
 use crate::world::{all, test};
 
@@ -11,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("recovery::running_ones_are_adopted", running_ones_are_adopted),
     ("recovery::ends_meanwhile_are_found", ends_meanwhile_are_found),
     ("recovery::a_monitor_that_is_killed", a_monitor_that_is_killed),
+    ("recovery::a_monitor_that_outlives_its_container", a_monitor_that_outlives_its_container),
     ("recovery::policies_at_the_start", policies_at_the_start),
 ];
 
@@ -94,6 +96,43 @@ fn a_monitor_that_is_killed(token: &SingleThreaded) {
         containers.stop(&id, None, Some(20)).await.unwrap();
         let after = containers.inspect(&id, false).await.unwrap().state;
         assert_eq!((after.status, after.exit_code), (Status::Exited, 8), "{after:?}");
+    });
+}
+
+/// A client that does not read keeps the monitor of a run that has ended; the next run has another
+/// one in the same place.
+fn a_monitor_that_outlives_its_container(token: &SingleThreaded) {
+    test(token, async |world| {
+        let script =
+            "test -e /again || { touch /again; head -c 900000 /dev/zero; echo; }; sleep 1000; true";
+        let id = world.create(script).await;
+        let containers = world.engine().containers();
+        let output = AttachRequest { stream: true, stdout: true, ..AttachRequest::default() };
+        let unread = containers.attach(&id, output).await.unwrap();
+        containers.start(&id).await.unwrap();
+        let state = containers.inspect(&id, false).await.unwrap().state;
+        let pid = Pid::from_raw(parent(state.pid)).unwrap();
+        let monitor = PidFd::open(pid).unwrap();
+        while world.logs(&id).await.len() <= 900_000 {
+            tokio::task::yield_now().await;
+        }
+        containers.kill(&id, None).await.unwrap();
+        world.wait(&id, WaitCondition::NotRunning).await;
+        containers.start(&id).await.unwrap();
+        monitor.signal(0).unwrap();
+        converse(unread, b"").await;
+        let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        while std::fs::read_to_string(&path).is_ok_and(|stat| !stat.contains(") Z ")) {
+            tokio::task::yield_now().await;
+        }
+        let spec = ExecSpec { command: vec!["true".into()], ..ExecSpec::default() };
+        let exec = containers.exec_create(&id, spec).await.unwrap();
+        let detached = ExecStart { detach: true, size: None };
+        assert!(containers.exec_start(&exec, detached).await.unwrap().is_none());
+        let before = containers.inspect(&id, false).await.unwrap().state;
+        world.reopen().await;
+        let after = world.engine().containers().inspect(&id, false).await.unwrap().state;
+        assert_eq!((after.status, after.pid), (Status::Running, before.pid), "{after:?}");
     });
 }
 

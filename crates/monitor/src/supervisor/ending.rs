@@ -182,12 +182,23 @@ impl Supervisor {
             exit.warnings.push(format!("{lost} bytes of output are missing in the log"));
         }
         self.let_ports_go();
-        if let Err(error) = write_exit(&self.record.run_directory, &exit) {
-            exit.warnings.push(stdx::chain(&error));
+        match write_exit(&self.record.run_directory, &exit) {
+            Ok(()) => self.close_door(),
+            Err(error) => exit.warnings.push(stdx::chain(&error)),
         }
         self.exit = Some(exit.clone());
         self.tell(&Event::Exited(exit));
         self.root = None;
+    }
+
+    /// From now on the exit file says all. Whoever hears of the exit may start the container again at
+    /// once, in the same directory, where this monitor must not touch anything any more: it may live
+    /// on for slow clients.
+    fn close_door(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            self.epoll.remove(listener.as_fd());
+        }
+        clear_door(&self.record.run_directory);
     }
 
     /// Closes the held ports, here and at the launcher, so that they are free when the exit is
@@ -231,11 +242,11 @@ impl Supervisor {
     }
 }
 
-impl Drop for Supervisor {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(self.record.run_directory.join(SOCKET_FILE)));
-        Record::remove(&self.record.run_directory);
-    }
+/// Removes what leads to a monitor and what another one would need to take over. To be called only
+/// while no later monitor of the container can have begun.
+pub(crate) fn clear_door(run_directory: &Path) {
+    drop(std::fs::remove_file(run_directory.join(SOCKET_FILE)));
+    Record::remove(run_directory);
 }
 
 /// Writes how the container ended.

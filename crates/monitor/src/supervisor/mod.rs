@@ -3,7 +3,7 @@
 //! ```text
 //! stdout, stderr, master ──▶ log (first, always) ──▶ attached clients (framed, or raw for a terminal)
 //! clients ──▶ stdin, master          control connections ──▶ commands; events ──▶ all of them
-//! pidfd ──▶ drain ──▶ cgroup gone ──▶ exit.json ──▶ Exited ──▶ Release ──▶ end
+//! pidfd ──▶ drain ──▶ cgroup gone ──▶ exit.json ──▶ door closed ──▶ Exited ──▶ Release ──▶ end
 //! ```
 //! One thread, one `epoll_wait`. It has a time-out only once after a burst of output, to give memory
 //! back; an idle container costs no wake-up.
@@ -39,7 +39,7 @@ use crate::protocol::{AttachStreams, Event, Exit};
 use crate::record::{Note, Record};
 
 pub(crate) use self::control::failure;
-pub(crate) use self::ending::write_exit;
+pub(crate) use self::ending::{clear_door, write_exit};
 pub(crate) use self::process::Ends;
 
 /// The main process's number among the processes.

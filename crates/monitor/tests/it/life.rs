@@ -3,7 +3,7 @@
 use linux::cgroup::{Group, Layout};
 use linux::process::SingleThreaded;
 use monitor::client::{self, Control};
-use monitor::protocol::{Command, Event};
+use monitor::protocol::{Command, Event, Stdin};
 
 use crate::harness::Test;
 use crate::world::{World, exited, is_alive, next, release, started, wait_until};
@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("life::a_signal_is_an_exit_status_too", signals),
     ("life::what_cannot_be_started_says_why", failures),
     ("life::a_daemon_that_comes_back_finds_everything", reconnect),
+    ("life::a_late_monitor_leaves_its_successor_alone", successor),
     ("life::without_a_daemon_the_exit_is_left_in_a_file", alone),
     ("life::nothing_is_left_behind", clean),
     ("life::a_monitor_is_named_and_stands_for_itself", named),
@@ -98,11 +99,38 @@ fn reconnect(token: &SingleThreaded) {
     control.send(&Command::CloseStdin, None).unwrap();
     assert_eq!(exited(&control).code, 5);
     assert_eq!(exited(&other).code, 5);
-    let (late, snapshot) = container.reconnect();
-    assert_eq!(snapshot.exit.unwrap().code, 5);
-    drop((control, other));
-    release(&late);
-    assert!(Control::connect(container.run_directory()).is_err());
+    // Who comes later reads it.
+    assert!(Control::connect(container.run_directory()).unwrap_err().nobody_listens());
+    let recorded = client::recorded_exit(container.run_directory()).unwrap().unwrap();
+    assert_eq!(recorded.code, 5);
+    drop(other);
+    release(&control);
+}
+
+/// A monitor that still has a slow client leaves alone what the container's next one has made.
+fn successor(token: &SingleThreaded) {
+    let world = World::new(token);
+    let mut container = world.container("head -c 900000 /dev/zero");
+    let (old, client) = world.launch_attached(&container);
+    let old_monitor = started(&old).monitor;
+    exited(&old);
+    let script = "read line; exit 3";
+    container.launch.spec.process.as_mut().unwrap().args =
+        ["sh", "-c", script].map(str::to_owned).to_vec();
+    container.launch.stdin = Stdin::Open { once: false };
+    let control = world.launch(&container);
+    let new_monitor = started(&control).monitor;
+    assert!(is_alive(old_monitor));
+    assert_eq!(client.frames()[0].len(), 900_000);
+    release(&old);
+    wait_until(|| !is_alive(old_monitor));
+    assert_eq!(container.reconnect().1.started.unwrap().monitor, new_monitor);
+    control.send(&Command::Exec(Box::new(container.exec("e", "exit 4"))), None).unwrap();
+    assert!(matches!(next(&control), Event::ExecStarted { .. }));
+    assert!(matches!(next(&control), Event::ExecExited { exit, .. } if exit.code == 4));
+    control.send(&Command::CloseStdin, None).unwrap();
+    assert_eq!(exited(&control).code, 3);
+    release(&control);
 }
 
 fn alone(token: &SingleThreaded) {
