@@ -14,11 +14,23 @@ use crate::process::SingleThreaded;
 ///
 /// # Errors
 /// What the kernel says (Linux 5.9 is needed).
-pub fn close_all_but(_token: &SingleThreaded, keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
-    let mut keep: Vec<u32> =
-        keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).filter(|fd| *fd > 2).collect();
+pub fn close_all_but(token: &SingleThreaded, keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    close_from(token, 3, keep)
+}
+
+/// As [`close_all_but`], but from another descriptor on.
+///
+/// # Errors
+/// As [`close_all_but`].
+pub fn close_from(
+    _token: &SingleThreaded,
+    first: u32,
+    keep: &[BorrowedFd<'_>],
+) -> Result<(), Error> {
+    let numbers = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned());
+    let mut keep: Vec<u32> = numbers.filter(|fd| *fd >= first).collect();
     keep.sort_unstable();
-    let mut first = 3;
+    let mut first = first;
     for fd in keep.into_iter().chain([u32::MAX]) {
         let last = if fd == u32::MAX { fd } else { fd - 1 };
         if fd > first {

@@ -74,7 +74,7 @@ pub(crate) fn live(token: SingleThreaded, birth: Birth) -> i32 {
     drop(birth.request);
     settle_in(&token, &launch.id);
     if let Some(process) = &mut launch.spec.process {
-        do_not_spare(process);
+        as_of_nobody(process);
     }
     let mut given = Given::sort(roles, birth.fds);
     let control = given.control.take();
@@ -167,7 +167,7 @@ fn start(
         preserve_descriptors: 0,
         gate: None,
     };
-    let mut created = with_first_limit(|| runtime::create(&token, request))?;
+    let mut created = runtime::create(&token, request)?;
     let ends = match created.terminal.take() {
         Some(master) => Ends::terminal(master, launch.stdin, launch.size)?,
         None => ends,
@@ -203,26 +203,22 @@ fn start(
     }
 }
 
-/// The OOM killer spares launcher and monitors, where they have the right to ask for it. What runs
-/// in a container is not spared unless it says so itself.
-pub(crate) fn do_not_spare(process: &mut oci::runtime::Process) {
+/// What runs in a container has nothing of its monitor's privileges unless it says so itself: the OOM
+/// killer does not spare it, and its soft limit of descriptors is the one that the launcher had
+/// before it raised its own.
+pub(crate) fn as_of_nobody(process: &mut oci::runtime::Process) {
     let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
     if process.oom_score_adj.is_none() && own.starts_with('-') {
         process.oom_score_adj = Some(0);
     }
-}
-
-/// Calls with the soft limit of descriptors that the launcher had before it raised its own, so that
-/// containers do not inherit ours.
-pub(crate) fn with_first_limit<T>(call: impl FnOnce() -> T) -> T {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::Nofile);
-    if let Some(current) = FIRST_LIMIT.get() {
-        _ = setrlimit(Resource::Nofile, Rlimit { current: *current, ..raised });
+    let kind = "RLIMIT_NOFILE";
+    if let Some(first) = FIRST_LIMIT.get()
+        && process.rlimits.iter().all(|limit| limit.kind != kind)
+    {
+        let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let (soft, hard) = (first.unwrap_or(u64::MAX), hard.unwrap_or(u64::MAX));
+        process.rlimits.push(oci::runtime::Rlimit { kind: kind.to_owned(), soft, hard });
     }
-    let result = call();
-    _ = setrlimit(Resource::Nofile, raised);
-    result
 }
 
 /// The soft limit of descriptors before it was raised; `None` inside is no limit.

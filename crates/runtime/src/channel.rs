@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! caller                                   process
+//!   │  ← Born (+ pidfd)                       │ only for `exec`, from the one that makes it
 //!   │ Proceed (ids mapped, in its cgroup)  →  │ waits for it before it needs either
 //!   │  ← Ready (+ terminal)                   │ all is set up but what cannot be undone
 //!   │ Start                                →  │ last steps, exec
@@ -14,7 +15,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use linux::process::PidFd;
+use linux::process::{Pid, PidFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -27,6 +28,7 @@ use crate::Error;
 const PROCEED: u8 = b'p';
 const START: u8 = b's';
 const READY: u8 = b'r';
+const BORN: u8 = b'b';
 const FAILED: u8 = b'f';
 const COMMAND: u8 = b'c';
 
@@ -40,6 +42,17 @@ pub(crate) struct Parent {
 #[derive(Debug)]
 pub(crate) struct Child {
     socket: OwnedFd,
+}
+
+/// What a process says while it is made.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// The process that was asked for exists.
+    Born(PidFd),
+    /// It waits at the gate; the master of its terminal.
+    Ready(Option<OwnedFd>),
+    /// Nobody holds the other end any more.
+    End,
 }
 
 /// Why the process cannot go on.
@@ -85,7 +98,7 @@ impl Parent {
     /// Waits until the process is set up; gives the master of its terminal.
     pub(crate) fn wait_ready(&self, process: &PidFd) -> Result<Option<OwnedFd>, Error> {
         let mut buffer = [0; 4096];
-        let (length, descriptor) = self.receive(&mut buffer)?;
+        let (length, descriptor) = self.receive(&mut buffer, RecvFlags::empty())?;
         match buffer.get(..length) {
             Some([READY]) => Ok(descriptor),
             Some(message) if !message.is_empty() => Err(decode(message)),
@@ -93,11 +106,36 @@ impl Parent {
         }
     }
 
+    /// The next word, if there is one.
+    pub(crate) fn hear(&self) -> Result<Option<Word>, Error> {
+        let mut buffer = [0; 4096];
+        let (length, descriptor) = match self.receive(&mut buffer, RecvFlags::DONTWAIT) {
+            Err(Error::Prepare(error)) if error.errno() == Some(Errno::AGAIN) => return Ok(None),
+            other => other?,
+        };
+        Ok(Some(match (buffer.get(..length), descriptor) {
+            (Some([BORN, a, b, c, d]), Some(descriptor)) => {
+                let pid = Pid::from_raw(i32::from_le_bytes([*a, *b, *c, *d]));
+                let pid =
+                    pid.ok_or(linux::Error::new("hear", "a process's number", Errno::INVAL))?;
+                Word::Born(PidFd::from_parts(descriptor, pid))
+            }
+            (Some([READY]), descriptor) => Word::Ready(descriptor),
+            (Some([]) | None, _) => Word::End,
+            (Some(message), _) => return Err(decode(message)),
+        }))
+    }
+
+    /// Opens the gate.
+    pub(crate) fn open_gate(&self, process: &PidFd) -> Result<(), Error> {
+        self.say(START, process)
+    }
+
     /// Opens the gate; returns when exec has closed the socket.
     pub(crate) fn start(&self, process: &PidFd) -> Result<(), Error> {
-        self.say(START, process)?;
+        self.open_gate(process)?;
         let mut buffer = [0; 4096];
-        let (length, _) = self.receive(&mut buffer)?;
+        let (length, _) = self.receive(&mut buffer, RecvFlags::empty())?;
         match buffer.get(..length) {
             Some([]) | None => Ok(()),
             Some(message) => Err(decode(message)),
@@ -122,7 +160,7 @@ impl Parent {
             // It has failed already: its last word waits here.
             Err(Errno::PIPE | Errno::CONNRESET) => {
                 let mut buffer = [0; 4096];
-                let (length, _) = self.receive(&mut buffer)?;
+                let (length, _) = self.receive(&mut buffer, RecvFlags::DONTWAIT)?;
                 match buffer.get(..length) {
                     Some(message) if !message.is_empty() => Err(decode(message)),
                     _ => Err(ended(process)),
@@ -134,12 +172,21 @@ impl Parent {
         }
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Error> {
+    fn receive(
+        &self,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<(usize, Option<OwnedFd>), Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let result = loop {
             let mut slices = [IoSliceMut::new(buffer)];
-            match recvmsg(&self.socket, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(
+                &self.socket,
+                &mut slices,
+                &mut ancillary,
+                flags | RecvFlags::CMSG_CLOEXEC,
+            ) {
                 Err(Errno::INTR) => {}
                 other => break other,
             }
@@ -162,6 +209,12 @@ impl Parent {
 }
 
 impl AsFd for Parent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -193,15 +246,25 @@ impl Child {
         }
     }
 
+    /// Says that the process asked for exists, and hands it over.
+    pub(crate) fn born(&self, process: &PidFd) -> Result<(), Failure> {
+        let [a, b, c, d] = process.pid().as_raw_nonzero().get().to_le_bytes();
+        self.tell(&[BORN, a, b, c, d], Some(process.as_fd()))
+    }
+
     /// Says that all is set up, and hands over the terminal's master.
     pub(crate) fn ready(&self, terminal: Option<&OwnedFd>) -> Result<(), Failure> {
+        self.tell(&[READY], terminal.map(AsFd::as_fd))
+    }
+
+    fn tell(&self, word: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let descriptors: Vec<BorrowedFd<'_>> = terminal.iter().map(AsFd::as_fd).collect();
+        let descriptors = descriptor.as_slice();
         if !descriptors.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+            ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
         }
-        sendmsg(&self.socket, &[IoSlice::new(&[READY])], &mut ancillary, SendFlags::NOSIGNAL)
+        sendmsg(&self.socket, &[IoSlice::new(word)], &mut ancillary, SendFlags::NOSIGNAL)
             .map(drop)
             .map_err(|_| Failure::Abandoned)
     }
@@ -253,7 +316,8 @@ fn decode(message: &[u8]) -> Error {
     }
 }
 
-fn ended(process: &PidFd) -> Error {
+/// Says how a child ended that should not have, and reaps it.
+pub(crate) fn ended(process: &PidFd) -> Error {
     let status = match process.try_wait() {
         Ok(Some(status)) => format!("exit code {}", status.code()),
         _ => "its status is not known".to_owned(),

@@ -76,6 +76,7 @@ fn make(
         namespaces: new,
         cgroup: outside.group.as_ref().and_then(Group::v2_dirfd),
         close_in_child: Some(parent.as_fd()),
+        as_sibling: false,
     };
     let born = BirthNamespaces::enter(&plan.namespaces)?;
     let process = linux::process::clone(token, &options, || init::container(plan, child, gate));
@@ -131,7 +132,7 @@ pub(crate) fn end(process: &PidFd) {
 
 /// The namespaces a process can only be born into: the caller joins them for its children, and
 /// comes back.
-pub(crate) struct BirthNamespaces {
+struct BirthNamespaces {
     own: Vec<(Namespaces, OwnedFd)>,
 }
 
@@ -147,15 +148,8 @@ impl BirthNamespaces {
         Ok(born)
     }
 
-    /// As [`BirthNamespaces::enter`], the pid namespace of a running process.
-    pub(crate) fn enter_of(process: &PidFd) -> Result<Self, Error> {
-        let own = linux::process::open_own(Namespaces::PID)?;
-        linux::process::join_of(process, Namespaces::PID)?;
-        Ok(Self { own: vec![(Namespaces::PID, own)] })
-    }
-
     /// Back to the caller's own.
-    pub(crate) fn leave(self) -> Result<(), Error> {
+    fn leave(self) -> Result<(), Error> {
         for (kind, namespace) in &self.own {
             linux::process::join(namespace.as_fd(), *kind)?;
         }
@@ -172,7 +166,7 @@ fn write_maps(process: &PidFd, maps: &IdMaps) -> Result<(), Error> {
 
 /// Written from outside: the process itself may not be allowed to. What is right already is left,
 /// as lowering wants a capability.
-pub(crate) fn adjust_oom_score(process: &PidFd, wanted: Option<i32>) -> Result<(), Error> {
+fn adjust_oom_score(process: &PidFd, wanted: Option<i32>) -> Result<(), Error> {
     let Some(wanted) = wanted else { return Ok(()) };
     let present = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
     if present.trim().parse() == Ok(wanted) {

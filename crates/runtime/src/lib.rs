@@ -25,5 +25,5 @@ pub mod state;
 
 pub use create::create;
 pub use error::Error;
-pub use exec::exec;
+pub use exec::{Progress, Starting, begin, exec};
 pub use request::{CreateRequest, Created, ExecRequest, Rootfs, Stdio};

@@ -63,6 +63,8 @@ pub enum Stdio {
 /// A process to be made in a running container by [`crate::exec`].
 #[derive(Debug)]
 pub struct ExecRequest<'a> {
+    /// The container's id, as it was given to [`crate::create`].
+    pub id: &'a str,
     /// Any process of the container, usually its first.
     pub target: &'a PidFd,
     /// What is run.

@@ -67,6 +67,7 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
     }
     let relay = if detach { None } else { Some(console::Relay::prepare(&token)?) };
     let request = ExecRequest {
+        id,
         target: &target,
         process: &process,
         seccomp,

@@ -56,21 +56,30 @@ pub fn new_session() -> Result<(), Error> {
     }
 }
 
-/// A new session keyring of this name, so that the container cannot see the caller's keys. Nothing
-/// happens on a kernel without keyrings.
+/// Joins the session keyring of this name, or makes it, so that the container cannot see the caller's
+/// keys. Its owner may find it by name from then on: so a further process of the container joins the
+/// same. Nothing happens on a kernel without keyrings.
 ///
 /// # Errors
 /// What the kernel says.
 pub fn join_session_keyring(name: &CStr) -> Result<(), Error> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const KEYCTL_SETPERM: libc::c_int = 5;
+    // What the kernel gives a new one (everything to who possesses it; view, read and link to its
+    // owner), and search to its owner (keyctl_setperm(3)).
+    const PERMISSIONS: u32 = 0x3f13_0000 | 0x0008_0000;
+    let fail = |errno| Err(Error::new("join keyring", name.to_string_lossy(), errno));
     // SAFETY: `name` is a C string that lives through the call.
-    let result =
+    let keyring =
         unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) };
-    match result {
-        -1 if last_errno() == Errno::NOSYS => Ok(()),
-        -1 => Err(Error::new("join keyring", name.to_string_lossy(), last_errno())),
-        _ => Ok(()),
+    match keyring {
+        -1 if last_errno() == Errno::NOSYS => return Ok(()),
+        -1 => return fail(last_errno()),
+        _ => {}
     }
+    // SAFETY: two numbers are passed, no memory.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, keyring, PERMISSIONS) };
+    if result == 0 { Ok(()) } else { fail(last_errno()) }
 }
 
 /// Marks all descriptors from `first` on close-on-exec, so that the container inherits none.

@@ -42,6 +42,9 @@ pub struct CloneOptions<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The parent's end of a socket or pipe, which the child must not keep open.
     pub close_in_child: Option<BorrowedFd<'a>>,
+    /// Whether the new process is a child of the caller's parent, beside the caller
+    /// (`CLONE_PARENT`): then the parent is the one to reap it.
+    pub as_sibling: bool,
 }
 
 /// Forks: `child` runs in a copy of this process, whose end this process sees by the [`PidFd`].
@@ -64,6 +67,12 @@ pub fn clone(
     let mut descriptor: libc::c_int = -1;
     let mut flags = u64::from(libc::CLONE_PIDFD.cast_unsigned()) | options.namespaces.bits();
     let mut cgroup = 0;
+    let mut exit_signal = libc::SIGCHLD;
+    if options.as_sibling {
+        // The kernel wants none to be named: a sibling has its brother's.
+        flags |= u64::from(libc::CLONE_PARENT.cast_unsigned());
+        exit_signal = 0;
+    }
     if let Some(directory) = options.cgroup {
         flags |= CLONE_INTO_CGROUP;
         cgroup = u64::from(directory.as_raw_fd().cast_unsigned());
@@ -73,7 +82,7 @@ pub fn clone(
         pidfd: std::ptr::from_mut(&mut descriptor).addr() as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        exit_signal: u64::from(exit_signal.cast_unsigned()),
         stack: 0,
         stack_size: 0,
         tls: 0,

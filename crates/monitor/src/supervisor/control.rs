@@ -90,7 +90,7 @@ impl Supervisor {
                     Some(_) => Some(self.take_fd(number)?),
                     None => None,
                 };
-                self.exec(&exec, attach);
+                self.exec(*exec, attach);
                 Ok(())
             }
             Command::Attach { exec, streams } => {

@@ -169,6 +169,7 @@ impl Supervisor {
     /// The container has ended: takes away what was made for it, then says so.
     fn finish(&mut self, ended: Ended, at: u64) {
         let mut exit = self.exit_of(ended, at);
+        self.fail_all_execs();
         if let Some(oom) = self.oom.take() {
             self.epoll.remove(oom.as_fd());
         }

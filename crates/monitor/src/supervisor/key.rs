@@ -27,6 +27,12 @@ pub(super) enum Key {
     SpliceListener(u32),
     /// A spliced connection.
     Splice(u32),
+    /// An exec on its way.
+    Entering(u32),
+    /// An exec is not set up in time.
+    Late(u32),
+    /// A child that nobody waits for ended.
+    Reap(u32),
 }
 
 impl Key {
@@ -45,6 +51,9 @@ impl Key {
             Self::Control(number) => (9, number, 0),
             Self::SpliceListener(number) => (10, number, 0),
             Self::Splice(number) => (11, number, 0),
+            Self::Entering(number) => (12, number, 0),
+            Self::Late(number) => (13, number, 0),
+            Self::Reap(number) => (14, number, 0),
         };
         kind << 56 | u64::from(number) << 8 | stream as u64
     }
@@ -64,6 +73,9 @@ impl Key {
             9 => Self::Control(number),
             10 => Self::SpliceListener(number),
             11 => Self::Splice(number),
+            12 => Self::Entering(number),
+            13 => Self::Late(number),
+            14 => Self::Reap(number),
             _ => return None,
         })
     }
@@ -75,7 +87,8 @@ mod tests {
 
     #[test]
     fn comes_back() {
-        let keys = [Key::Launcher, Key::Output(7, 1), Key::Exit(u32::MAX), Key::Splice(3)];
+        let keys =
+            [Key::Launcher, Key::Output(7, 1), Key::Exit(u32::MAX), Key::Splice(3), Key::Reap(4)];
         for key in keys {
             assert_eq!(Key::decode(key.encode()), Some(key));
         }

@@ -31,6 +31,7 @@ use linux::process::{PidFd, SingleThreaded};
 use observe::log::{Compression, Writer};
 
 use self::client::{Client, HEADER};
+use self::exec::Entering;
 use self::key::Key;
 use self::process::Process;
 use self::splice::Splicer;
@@ -58,6 +59,10 @@ pub(crate) struct Supervisor {
     epoll: Epoll,
     record: Record,
     processes: BTreeMap<u32, Process>,
+    /// Execs on their way.
+    entering: BTreeMap<u32, Entering>,
+    /// Children to be reaped at their end.
+    dying: BTreeMap<u32, PidFd>,
     clients: BTreeMap<u32, Client>,
     controls: BTreeMap<u32, Link>,
     last_number: u32,
@@ -108,6 +113,8 @@ impl Supervisor {
             epoll: Epoll::new()?,
             record: beginning.record,
             processes: BTreeMap::new(),
+            entering: BTreeMap::new(),
+            dying: BTreeMap::new(),
             clients: BTreeMap::new(),
             controls: BTreeMap::new(),
             last_number: 0,
@@ -182,6 +189,9 @@ impl Supervisor {
             Key::Control(number) => self.on_control(number),
             Key::SpliceListener(number) => self.splicer.accept(&self.epoll, number),
             Key::Splice(number) => self.splicer.pump(&self.epoll, number),
+            Key::Entering(number) => self.on_exec(number),
+            Key::Late(number) => self.on_late(number),
+            Key::Reap(number) => self.on_reap(number),
         }
     }
 
@@ -212,6 +222,7 @@ impl Supervisor {
 
     /// Registers a process and its outputs.
     fn watch(&mut self, number: u32, process: Process) -> Result<(), linux::Error> {
+        let process = self.processes.entry(number).or_insert(process);
         if !(number == MAIN && self.is_adopted) {
             let key = Key::Exit(number).encode();
             self.epoll.add(process.pidfd.as_fd(), key, Interest::IN)?;
@@ -222,8 +233,18 @@ impl Supervisor {
                 self.epoll.add(output.as_fd(), key, Interest::IN)?;
             }
         }
-        self.processes.insert(number, process);
         Ok(())
+    }
+
+    /// Takes back a registration that failed half-way: the process is ended.
+    fn unwatch(&mut self, number: u32) {
+        let Some(process) = self.processes.remove(&number) else { return };
+        for output in process.outputs.iter().flatten() {
+            self.epoll.remove(output.as_fd());
+        }
+        self.epoll.remove(process.pidfd.as_fd());
+        drop(process.pidfd.signal(9));
+        self.reap_later(process.pidfd);
     }
 
     fn wait_for(&self, fd: BorrowedFd<'_>, key: Key, interest: Interest) -> bool {

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use linux::cgroup::{Group, Layout};
 use linux::process::SingleThreaded;
 use monitor::client::Control;
 use monitor::protocol::{Command, Event, Exec, Exit, Size, Stdin};
@@ -17,6 +18,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("exec::ends_with_the_container", ends_with_container),
     ("exec::background_processes_do_not_hold_its_end_back", background),
     ("exec::many_at_once", many),
+    ("exec::one_that_hangs_on_its_way_holds_nothing_up", hanging),
+    ("exec::a_container_that_stops_it_stops_nothing_else", stopped),
+    ("exec::has_the_descriptor_limit_of_before", limit),
 ];
 
 fn attached(control: &Control, mut exec: Exec) -> Attached {
@@ -149,5 +153,68 @@ fn many(token: &SingleThreaded) {
         }
     }
     wait_until(|| container.reconnect().1.execs.is_empty());
+    finish(&control);
+}
+
+/// A process that enters a frozen group stands still.
+fn hanging(token: &SingleThreaded) {
+    let world = World::new(token);
+    let (container, control, _) = running(&world, "read line; exit 3");
+    let group = Group::open(Layout::detect().unwrap(), &container.cgroup()).unwrap();
+    for (id, ends_first) in [("e1", false), ("e2", true)] {
+        group.freeze().unwrap();
+        let client = attached(&control, container.exec(id, "echo done"));
+        assert!(container.reconnect().1.execs.is_empty());
+        if ends_first {
+            control.send(&Command::Signal { exec: None, signal: 9 }, None).unwrap();
+            assert!(container.reconnect().1.exit.is_none());
+        }
+        group.thaw().unwrap();
+        if ends_first {
+            client.frames();
+        } else {
+            assert_eq!(client.frames()[0], "done\n");
+            assert_eq!(exec_exited(&control, id).code, 0);
+        }
+    }
+    assert_eq!(exited(&control).code, 137);
+    release(&control);
+}
+
+fn stopped(token: &SingleThreaded) {
+    let world = World::new(token);
+    // Only words of the shell itself: it makes no other process.
+    let script = "while :; do for p in /proc/[0-9]*; do n=${p#/proc/}; \
+                  test $n = 1 || kill -STOP $n; done; done 2>/dev/null";
+    let container = world.container(script);
+    let control = world.launch(&container);
+    let main = started(&control);
+    for number in 0..8 {
+        let exec = container.exec(&format!("e{number}"), "true");
+        control.send(&Command::Exec(Box::new(exec)), None).unwrap();
+    }
+    let children = format!("/proc/{0}/task/{0}/children", main.monitor);
+    wait_until(|| {
+        let children = std::fs::read_to_string(&children).unwrap();
+        let stat = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        let mut stats = children.split_whitespace().filter_map(|pid| stat(pid).ok());
+        stats.any(|stat| stat.contains(") T "))
+    });
+    container.reconnect();
+    control.send(&Command::Signal { exec: None, signal: 9 }, None).unwrap();
+    assert_eq!(exited(&control).code, 137);
+    release(&control);
+}
+
+fn limit(token: &SingleThreaded) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let own = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(300), ..own }).unwrap();
+    let world = World::new(token);
+    let (container, control, _) = running(&world, "ulimit -n; read line");
+    let exec = attached(&control, container.exec("e1", "ulimit -n"));
+    assert_eq!(exec.frames()[0], "300\n");
+    exec_exited(&control, "e1");
+    wait_until(|| container.log() == "300\n");
     finish(&control);
 }

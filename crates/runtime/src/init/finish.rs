@@ -45,7 +45,8 @@ pub(crate) fn take_streams(
         rustix::stdio::dup2_stdout(output)?;
         rustix::stdio::dup2_stderr(error)
     };
-    match (&process.stdio, terminal) {
+    // The originals are closed.
+    match (std::mem::replace(&mut process.stdio, Stdio::Inherit), terminal) {
         (Stdio::Terminal, Some(terminal)) => {
             let slave = terminal.pair.slave.as_fd();
             linux::pty::set_controlling(slave)?;

@@ -13,6 +13,7 @@ mod mount;
 mod terminal;
 
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -87,11 +88,15 @@ fn leave_the_caller(plan: &Plan) -> Result<(), Failure> {
     linux::process::close_on_exec_from(3 + plan.process.preserve_descriptors)?;
     linux::process::reset_signals();
     linux::process::new_session()?;
-    if let Ok(name) = std::ffi::CString::new(format!("_ses.{}", plan.id)) {
-        linux::process::join_session_keyring(&name)?;
-    }
+    linux::process::join_session_keyring(&keyring(&plan.id)?)?;
     rustix::process::umask(Mode::empty());
     Ok(())
+}
+
+/// The name of a container's session keyring, which all its processes join.
+pub(crate) fn keyring(id: &str) -> Result<CString, linux::Error> {
+    CString::new(format!("_ses.{id}"))
+        .map_err(|_| linux::Error::new("name keyring of", id, Errno::INVAL))
 }
 
 /// The caller's word that ids are mapped and the control group is joined, heard as late as can be:

@@ -11,6 +11,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("exec::joins_namespaces_and_control_groups", joins),
     ("exec::user_directory_and_environment", user),
     ("exec::has_the_capabilities_asked_for_and_no_others", capabilities),
+    ("exec::has_nothing_of_the_host_when_it_can_be_seen", bare),
+    ("exec::joins_the_session_keyring_of_the_container", keyring),
+    ("exec::has_the_filter_with_and_without_new_privileges", filtered),
     ("exec::failures_have_their_exit_codes", failures),
     ("exec::gets_a_terminal", terminal),
     ("exec::cannot_be_looked_into_before_its_program_runs", not_dumpable),
@@ -29,6 +32,7 @@ fn begin(
     stdio: Stdio,
 ) -> Result<Created, Error> {
     let request = ExecRequest {
+        id: "exec",
         target: &container.process,
         process,
         seccomp: None,
@@ -133,6 +137,97 @@ fn terminal(token: &SingleThreaded) {
         let output = read(created.terminal.take().unwrap());
         assert_eq!(output, "/dev/pts/0\nyes\n");
         assert_eq!(created.process.wait().unwrap(), ExitStatus::Code(0));
+    });
+}
+
+/// Whoever is in the container may look at a process of it when it has `CAP_SYS_PTRACE`.
+fn bare(token: &SingleThreaded) {
+    let mut world = World::new("");
+    let process = process(&world, "ls /proc/self/fd | wc -l; readlink /proc/self/cwd");
+    world.while_running(token, |container| {
+        let (output, stdio) = piped();
+        let mut created = begin(token, container, &process, stdio).unwrap();
+        let of = |process: &Created| format!("/proc/{}", process.process.pid().as_raw_nonzero());
+        let namespace = |process: &Created, name: &str| {
+            std::fs::read_link(format!("{}/ns/{name}", of(process))).unwrap()
+        };
+        for name in ["mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+            assert_eq!(namespace(&created, name), namespace(container, name));
+        }
+        // Three streams, and the channel to its caller.
+        let open = std::fs::read_dir(format!("{}/fd", of(&created))).unwrap();
+        let open = open.map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap());
+        let open: Vec<String> = open.map(|path| path.display().to_string()).collect();
+        let is_known = |path: &String| {
+            path == "/dev/null" || path.starts_with("pipe:") || path.starts_with("socket:")
+        };
+        assert!(open.len() == 4 && open.iter().all(is_known), "{open:?}");
+        created.start().unwrap();
+        // The fourth is the directory that is listed.
+        assert_eq!(read(output), "4\n/\n");
+        created.process.wait().unwrap();
+    });
+}
+
+fn keyring(token: &SingleThreaded) {
+    let mut world = World::new("");
+    world.linux().masked_paths.clear();
+    let process = process(&world, "grep -F ' _ses.' /proc/keys");
+    let id = world.id.clone();
+    world.while_running(token, |container| {
+        let seen = || {
+            let (output, stdio) = piped();
+            let request = ExecRequest {
+                id: &id,
+                target: &container.process,
+                process: &process,
+                seccomp: None,
+                stdio,
+                cgroup: container.cgroup.as_ref(),
+                preserve_descriptors: 0,
+            };
+            let mut created = runtime::exec(token, request).unwrap();
+            created.start().unwrap();
+            created.process.wait().unwrap();
+            let output = read(output);
+            let serial = output.split_once(' ').map(|(serial, _)| serial.to_owned());
+            assert!(output.contains(&format!(" _ses.{id}:")), "{output}");
+            assert_eq!(output.lines().count(), 1, "{output}");
+            serial.unwrap()
+        };
+        assert_eq!(seen(), seen());
+    });
+}
+
+fn filtered(token: &SingleThreaded) {
+    let mut world = World::new("");
+    let rule = r#"{"defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}"#;
+    let filter = serde_json::from_str(rule).unwrap();
+    let mut process = process(
+        &world,
+        "grep -E 'Seccomp:|NoNewPrivs:' /proc/self/status; mkdir /tmp/x && echo made",
+    );
+    world.while_running(token, |container| {
+        for no_new_privileges in [false, true] {
+            process.no_new_privileges = no_new_privileges;
+            let (output, stdio) = piped();
+            let request = ExecRequest {
+                id: "exec",
+                target: &container.process,
+                process: &process,
+                seccomp: Some(&filter),
+                stdio,
+                cgroup: None,
+                preserve_descriptors: 0,
+            };
+            let mut created = runtime::exec(token, request).unwrap();
+            created.start().unwrap();
+            created.process.wait().unwrap();
+            let wanted = format!("NoNewPrivs:\t{}\nSeccomp:\t2\n", u8::from(no_new_privileges));
+            let output = read(output);
+            assert!(output.starts_with(&wanted) && output.contains("not implemented"), "{output}");
+        }
     });
 }
 

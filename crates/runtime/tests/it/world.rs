@@ -17,7 +17,7 @@ const SPEC: &str = include_str!("default.json");
 pub(crate) struct World {
     pub(crate) directory: TempDir,
     pub(crate) spec: Spec,
-    id: String,
+    pub(crate) id: String,
 }
 
 /// What came of a run.
@@ -155,7 +155,8 @@ struct Running(Created);
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.0.process.signal(9));
-        drop(self.0.process.wait());
+        // All children of the test: the first one ends only when those beside it have been reaped.
+        while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
         drop(self.0.cgroup.as_ref().unwrap().delete());
     }
 }
