@@ -95,6 +95,42 @@ pub fn unread_by_peer(socket: BorrowedFd<'_>) -> Result<usize, Error> {
     Ok(usize::try_from(count).unwrap_or_default())
 }
 
+/// How many bytes a socket takes before its peer reads, as the kernel counts them: each message
+/// costs more than its length.
+///
+/// # Errors
+/// What the kernel says.
+pub fn send_buffer(socket: BorrowedFd<'_>) -> Result<usize, Error> {
+    rustix::net::sockopt::socket_send_buffer_size(socket)
+        .map_err(|errno| Error::new("measure", "a socket's buffer", errno))
+}
+
+/// Has a socket take so many bytes before its peer reads; without privileges perhaps fewer.
+///
+/// # Errors
+/// What the kernel says.
+pub fn set_send_buffer(socket: BorrowedFd<'_>, bytes: i32) -> Result<(), Error> {
+    let set = |option| {
+        // SAFETY: the value is a live integer of the size given; the descriptor is open.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                (&raw const bytes).cast(),
+                SIZE_OF_INT,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    set(libc::SO_SNDBUFFORCE)
+        .or_else(|_| set(libc::SO_SNDBUF))
+        .map_err(|error| Error::from_io("set", "a socket's buffer", &error))
+}
+
+/// The size of what [`set_send_buffer`] passes.
+const SIZE_OF_INT: libc::socklen_t = 4;
+
 /// Who is at the other end of a connected unix socket.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! The daemon's side: speaking to the launcher and to monitors.
 //!
 //! Everything here is synchronous and short: requests are written in one call to a socket whose peer
-//! only reads. For waiting (notices, events) both clients give a descriptor to an asynchronous
+//! only reads; a monitor that does not is told of, never waited for. For waiting (notices, events) both clients give a descriptor to an asynchronous
 //! caller, which feeds what it reads to `stdx::frame::Decoder` and each frame to [`notice`] or
 //! [`event`].
 
@@ -21,6 +21,9 @@ use crate::protocol::{
     Command, EXIT_FILE, Event, Exit, FdRole, Launch, LaunchRequest, Notice, Request, SOCKET_FILE,
     VERSION,
 };
+
+/// Bytes that wait for a monitor at most: the longest frame, and what the kernel adds.
+const ROOM: i32 = 16 << 20;
 
 /// The launcher of this daemon.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ impl Launcher {
         }
         let request = LaunchRequest { version: VERSION, launch: launch.clone(), fds: roles };
         self.connection.send(&Request::Launch(Box::new(request)), &descriptors)?;
-        Ok(Control { connection: Connection::new(ours, format!("the monitor of {}", launch.id)) })
+        Ok(Control::over(ours, format!("the monitor of {}", launch.id)))
     }
 
     /// Keeps descriptors over a crash of the daemon.
@@ -126,15 +129,22 @@ impl Control {
     pub fn connect(run_directory: &Path) -> Result<Self, Error> {
         let path = run_directory.join(SOCKET_FILE);
         let socket = socket::connect(&path)?;
-        Ok(Self { connection: Connection::new(socket, format!("{}", path.display())) })
+        Ok(Self::over(socket, format!("{}", path.display())))
     }
 
-    /// Sends one command; `fd` is its attach socket (the monitor's end).
+    fn over(socket: OwnedFd, peer: String) -> Self {
+        // With less room fewer commands wait for a monitor that is busy.
+        drop(socket::set_send_buffer(socket.as_fd(), ROOM));
+        Self { connection: Connection::new(socket, peer) }
+    }
+
+    /// Sends one command; `fd` is its attach socket (the monitor's end). Never waits.
     ///
     /// # Errors
-    /// When the monitor is gone.
+    /// When the monitor is gone; [`Error::Unresponsive`] when it has not read what it was sent
+    /// before, and there is no room for more.
     pub fn send(&self, command: &Command, fd: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        self.connection.send(command, fd.as_slice())
+        self.connection.send_if_room(command, fd.as_slice())
     }
 
     /// Waits for the next event; `None` at the end of the connection. Not to be mixed with
@@ -208,10 +218,29 @@ impl Connection {
         Self { peer, socket, sending: Mutex::new(()), receiving }
     }
 
-    fn send(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    fn encode(&self, message: &impl Serialize) -> Result<Vec<u8>, Error> {
         let payload = serde_json::to_vec(message)
             .map_err(|source| Error::Message { peer: self.peer.clone(), source })?;
-        let bytes = frame::encode(&payload).map_err(|source| self.fail_io("send to", source))?;
+        frame::encode(&payload).map_err(|source| self.fail_io("send to", source))
+    }
+
+    /// Sends a message for which there is room, so that it does not wait; in an empty buffer there
+    /// is room for any.
+    fn send_if_room(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let bytes = self.encode(message)?;
+        let _guard = lock(&self.sending);
+        let socket = self.socket.as_fd();
+        let unread = socket::unread_by_peer(socket)?;
+        // The kernel counts what holds the bytes, too: up to as much again, and a little for each.
+        let wanted = unread.saturating_add(2 * bytes.len()).saturating_add(4096);
+        if unread > 0 && wanted > socket::send_buffer(socket)? {
+            return Err(Error::Unresponsive { peer: self.peer.clone() });
+        }
+        Ok(socket::send_with_fds(socket, &bytes, fds)?)
+    }
+
+    fn send(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let bytes = self.encode(message)?;
         let _guard = lock(&self.sending);
         Ok(socket::send_with_fds(self.socket.as_fd(), &bytes, fds)?)
     }

@@ -43,6 +43,12 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The other end does not read, and there is no room for more.
+    #[error("reach {peer}: it does not react")]
+    Unresponsive {
+        /// Who.
+        peer: String,
+    },
     /// There is no exec of this id.
     #[error("find exec {0}")]
     NoExec(String),
@@ -69,12 +75,19 @@ impl Error {
         matches!(error.errno(), Some(Errno::NOENT | Errno::CONNREFUSED))
     }
 
+    /// Whether the other end is there but does not react.
+    #[must_use]
+    pub fn is_unresponsive(&self) -> bool {
+        matches!(self, Self::Unresponsive { .. })
+    }
+
     /// The kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Socket { source, .. } | Self::File { source, .. } => ErrorKind::of_io(source),
             Self::Message { .. } => ErrorKind::InvalidInput,
+            Self::Unresponsive { .. } => ErrorKind::Unavailable,
             Self::Version { .. } => ErrorKind::Unsupported,
             Self::NoExec(_) => ErrorKind::NotFound,
             Self::Impossible(_) => ErrorKind::Conflict,

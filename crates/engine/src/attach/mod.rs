@@ -60,9 +60,20 @@ pub struct AttachSession {
     pub(crate) stdin: bool,
     /// Keys that detach.
     pub(crate) keys: Option<DetachKeys>,
-    /// Becomes true once the end of the process is known, which is waited for after its output's
-    /// end: who then asks for the exit status gets it.
-    pub(crate) ended: Option<watch::Receiver<bool>>,
+    /// The end of the process, which is waited for after its output's end: who then asks for the
+    /// exit status gets it.
+    pub(crate) ending: Option<watch::Receiver<Ending>>,
+}
+
+/// Whether a process has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Not yet.
+    Running,
+    /// Its exit status is known, or why it could not be started.
+    Over,
+    /// Nobody will hear of its end; the client is told why.
+    Cut(String),
 }
 
 impl AttachSession {
@@ -107,11 +118,24 @@ impl AttachSession {
             end = output(from_process, &mut writer) => end?,
             end = input(&mut reader, to_process, matcher, self.stdin) => end,
         };
-        if let (AttachEnd::Finished, Some(mut ended)) = (end, self.ended) {
-            drop(ended.wait_for(|ended| *ended).await);
+        if let (AttachEnd::Finished, Some(ending)) = (end, self.ending)
+            && let Some(why) = await_end(ending).await
+        {
+            let entry = framed(LogSource::Stderr, format!("{why}\r\n").as_bytes(), self.terminal);
+            // A client that has gone need not know.
+            drop(send(&mut writer, &entry).await);
         }
         drop(writer.shutdown().await);
         Ok(end)
+    }
+}
+
+/// Waits for the end of a process; gives what is to be said about it.
+async fn await_end(mut ending: watch::Receiver<Ending>) -> Option<String> {
+    let ending = ending.wait_for(|ending| *ending != Ending::Running).await.ok()?;
+    match &*ending {
+        Ending::Cut(why) => Some(why.clone()),
+        Ending::Running | Ending::Over => None,
     }
 }
 
@@ -210,7 +234,7 @@ mod tests {
             stream: Some(stream),
             stdin,
             keys,
-            ended: None,
+            ending: None,
         }
     }
 

@@ -54,7 +54,7 @@ impl Containers {
             };
             shared.publish(&container, Action::Attach, &[]);
             let keys = Some(keys).filter(|_| terminal && stdin);
-            Ok(AttachSession { terminal, logs, starting: None, stream, stdin, keys, ended: None })
+            Ok(AttachSession { terminal, logs, starting: None, stream, stdin, keys, ending: None })
         })
         .await
     }

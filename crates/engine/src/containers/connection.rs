@@ -317,12 +317,15 @@ pub(super) async fn adopt(shared: &Arc<Shared>, container: &Arc<Container>) -> R
 
 fn take_over(shared: &Shared, container: &Container, control: Control, snapshot: &Snapshot) {
     let control = Arc::new(control);
+    let running: Vec<&str> = snapshot.execs.iter().map(|(exec, _)| exec.as_str()).collect();
+    shared.execs.cut(&container.id, &running);
     for (exec, pid) in &snapshot.execs {
         shared.execs.adopt(exec, &container.id, *pid);
     }
     container.change(|state| {
         if let Some(live) = &mut state.live {
             live.control = control;
+            live.monitor = snapshot.started.as_ref().map_or(0, |started| started.monitor);
             live.pid = snapshot.started.as_ref().map_or(live.pid, |started| started.pid);
             return;
         }
@@ -335,6 +338,7 @@ fn take_over(shared: &Shared, container: &Container, control: Control, snapshot:
             control,
             launcher: None,
             pid: started.map_or(0, |started| started.pid),
+            monitor: started.map_or(0, |started| started.monitor),
             since: started.map_or_else(Instant::now, |started| instant_of(started.at)),
             endpoint: state.endpoint_before.take(),
         });

@@ -64,6 +64,8 @@ pub(crate) struct Live {
     pub(crate) launcher: Option<Arc<Launcher>>,
     /// Its first process on the host.
     pub(crate) pid: u32,
+    /// Its monitor; 0 when that does not say.
+    pub(crate) monitor: u32,
     /// When it was started.
     pub(crate) since: Instant,
     /// Its attachment to a network.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::entry::Container;
 use super::{Containers, Shared, attach, connection, not_running, prepare, start};
-use crate::attach::{AttachSession, Starting};
+use crate::attach::{AttachSession, Ending, Starting};
 use crate::container::{ExecInspect, ExecSpec, ExecStart, Status, TerminalSize};
 use crate::error::{Error, Result};
 use crate::event::Action;
@@ -23,6 +23,9 @@ use crate::spec::{self, ExecProcess};
 
 /// How long an exec that has ended can still be looked at, and one that was made can be started.
 const KEPT: Duration = Duration::from_mins(5);
+
+/// The exit code of an exec whose end nobody has seen.
+const UNSEEN: i32 = 255;
 
 /// All execs.
 #[derive(Debug, Default)]
@@ -35,8 +38,8 @@ struct Entry {
     container: String,
     spec: ExecSpec,
     phase: watch::Sender<Phase>,
-    /// Becomes true with the end.
-    ended: watch::Sender<bool>,
+    /// Told at the end.
+    ending: watch::Sender<Ending>,
     made_at: Instant,
     ended_at: Option<Instant>,
 }
@@ -75,7 +78,7 @@ impl Execs {
                 container: container.to_owned(),
                 spec,
                 phase: watch::Sender::new(Phase::Created),
-                ended: watch::Sender::new(false),
+                ending: watch::Sender::new(Ending::Running),
                 made_at: now,
                 ended_at: None,
             },
@@ -104,12 +107,37 @@ impl Execs {
     }
 
     fn set(&self, id: &str, phase: Phase) {
+        self.set_with(id, phase, Ending::Over);
+    }
+
+    fn set_with(&self, id: &str, phase: Phase, ending: Ending) {
         if let Some(entry) = self.lock().get_mut(id) {
             if matches!(phase, Phase::Failed(_) | Phase::Ended { .. }) {
                 entry.ended_at = Some(Instant::now());
-                entry.ended.send_replace(true);
+                entry.ending.send_replace(ending);
             }
             entry.phase.send_replace(phase);
+        }
+    }
+
+    /// Another monitor has taken a container over, which knows these of its execs. Nobody will hear
+    /// how the others end.
+    pub(super) fn cut(&self, container: &str, known: &[&str]) {
+        let failure = Failure {
+            message: "the monitor of the container was killed: the process has lost its streams, \
+                      and its end is not known"
+                .to_owned(),
+            kind: stdx::ErrorKind::Unavailable,
+            exit_code: UNSEEN,
+            hint: None,
+        };
+        let ids = self.of(container);
+        for id in ids.iter().filter(|id| !known.contains(&id.as_str())) {
+            let has_begun = |entry: &Entry| *entry.phase.borrow() != Phase::Created;
+            if self.lock().get(id).is_some_and(has_begun) {
+                let ending = Ending::Cut(failure.message.clone());
+                self.set_with(id, Phase::Failed(failure.clone()), ending);
+            }
         }
     }
 
@@ -149,7 +177,7 @@ struct Claimed {
     container: String,
     spec: ExecSpec,
     phase: watch::Receiver<Phase>,
-    ended: watch::Receiver<bool>,
+    ending: watch::Receiver<Ending>,
 }
 
 impl Containers {
@@ -306,7 +334,7 @@ fn claim(shared: &Shared, id: &str) -> Result<Claimed> {
         container: entry.container.clone(),
         spec: entry.spec.clone(),
         phase: entry.phase.subscribe(),
-        ended: entry.ended.subscribe(),
+        ending: entry.ending.subscribe(),
     })
 }
 
@@ -360,7 +388,7 @@ async fn run(
         stream: Some(connection::watched(ours)?),
         stdin: spec.stdin,
         keys: Some(keys).filter(|_| spec.terminal && spec.stdin),
-        ended: Some(claimed.ended),
+        ending: Some(claimed.ending),
     }))
 }
 

@@ -316,6 +316,7 @@ fn begin(shared: &Shared, container: &Container, launched: Launched, started: &S
             control: Arc::clone(&control),
             launcher: Some(launcher),
             pid: started.pid,
+            monitor: started.monitor,
             since: Instant::now(),
             endpoint,
         });

@@ -10,17 +10,22 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use linux::cgroup::{Group, Layout};
+use linux::process::{Pid, PidFd};
 use monitor::protocol::Command;
+use stdx::ErrorKind;
 
 use super::entry::Container;
-use super::{Containers, Shared, restart};
+use super::{Containers, Shared, end, restart};
 use crate::container::{ContainerSpec, RestartPolicy, Status, signal};
 use crate::error::{Error, Result};
 use crate::event::Action;
-use crate::rooms::Rooms;
+use crate::rooms::{self, Rooms};
 
 /// Seconds between the stop signal and the kill.
 const TIMEOUT: i64 = 10;
+/// How long a killed container may take to end: before its monitor is killed, too, and once more.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How to stop, understood.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,7 +101,13 @@ pub(super) async fn end_it(
         )
     });
     let thrown_away = !patient && is_thrown_away(live.pid, number);
-    let monitor = send(shared, container, number, Frozen::Thaw).await?;
+    let monitor = match send(shared, container, number, Frozen::Thaw).await {
+        // Whoever wants it stopped wants it killed then.
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            return kill(shared, container).await;
+        }
+        other => other?,
+    };
     let hopeless = thrown_away && is_thrown_away(live.pid, number);
     if !hopeless {
         let ended = until_ended(container, number, monitor);
@@ -114,17 +125,64 @@ pub(super) async fn end_it(
     kill(shared, container).await
 }
 
-/// Kills a container whose turn the caller holds, and waits for its end.
+/// Kills a container whose turn the caller holds, and waits for its end. Where its monitor does not
+/// react, both are killed without it: another monitor then takes over and tells the end.
 ///
 /// # Errors
-/// When its processes cannot be thawed.
+/// When its processes cannot be thawed, or do not even end then.
 pub(super) async fn kill(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
     if container.live().is_none() {
         return Ok(());
     }
-    let monitor = send(shared, container, signal::KILL, Frozen::Thaw).await?;
-    until_ended(container, signal::KILL, monitor).await;
-    Ok(())
+    let monitor = match send(shared, container, signal::KILL, Frozen::Thaw).await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => None,
+        other => Some(other?),
+    };
+    if let Some(monitor) = monitor {
+        let ended = until_ended(container, signal::KILL, monitor);
+        if tokio::time::timeout(KILL_PATIENCE, ended).await.is_ok() {
+            return Ok(());
+        }
+    }
+    let monitor = container.watch().borrow().monitors;
+    kill_without_monitor(shared, container).await;
+    let ended = until_ended(container, signal::KILL, monitor);
+    tokio::time::timeout(KILL_PATIENCE, ended).await.map_err(|_| {
+        Error::Conflict(format!(
+            "container {} was killed, but its processes do not end (do they wait for a device or \
+             a network file system?)",
+            container.id
+        ))
+    })
+}
+
+/// Kills the processes of a container by its control group, and then its monitor.
+async fn kill_without_monitor(shared: &Arc<Shared>, container: &Arc<Container>) {
+    let Some(live) = container.live() else { return };
+    let id = container.id.clone();
+    tracing::warn!(container = id, "its monitor does not react and is killed");
+    let path = end::cgroup_path(&shared.rooms, container);
+    let done = shared.rooms.blocking("kill a container", move |_| {
+        let group = Layout::detect().and_then(|layout| Group::open(layout, &path));
+        if let Err(error) = group.and_then(|group| group.kill()) {
+            tracing::warn!(group = path, error = %stdx::chain(&error), "cannot kill a group");
+        }
+        kill_monitor(live.monitor, &id);
+        Ok(())
+    });
+    drop(done.await);
+}
+
+fn kill_monitor(pid: u32, id: &str) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(process) = pid.and_then(|pid| PidFd::open(pid).ok()) else { return };
+    // The number could mean another process by now. Read after the descriptor was opened.
+    let name = fs::read_to_string(format!("/proc/{}/comm", process.pid().as_raw_nonzero()));
+    if name.is_ok_and(|name| name.starts_with("brig: monitor"))
+        && let Err(error) = process.signal(signal::KILL)
+    {
+        tracing::warn!(container = id, error = %stdx::chain(&error), "cannot kill its monitor");
+    }
 }
 
 /// Notes that the end of the present run is asked for, so that no restart policy undoes it: not of
@@ -170,7 +228,7 @@ pub(super) enum Frozen {
 /// Sends a signal to the first process, and says so. Gives the number of the monitor told.
 ///
 /// # Errors
-/// When its processes cannot be thawed.
+/// When its processes cannot be thawed; `Unavailable` when its monitor does not react.
 pub(super) async fn send(
     shared: &Arc<Shared>,
     container: &Arc<Container>,
@@ -178,29 +236,36 @@ pub(super) async fn send(
     frozen: Frozen,
 ) -> Result<u64> {
     shared.publish(container, Action::Kill, &[("signal", number.to_string())]);
-    let monitor = deliver(container, number).await;
+    let delivered = deliver(container, number).await;
     if frozen == Frozen::Thaw && container.status() == Status::Paused {
         super::pause::thaw(shared, container).await?;
     }
-    Ok(monitor)
+    delivered
 }
 
-/// Has its monitor send a signal. Where that was killed, the one that takes over is told.
-async fn deliver(container: &Container, number: i32) -> u64 {
+/// Has its monitor send a signal. Where that was killed, the one that takes over is told. Gives the
+/// number of the monitor told.
+///
+/// # Errors
+/// `Unavailable` when it does not react.
+async fn deliver(container: &Container, number: i32) -> Result<u64> {
     let mut watch = container.watch();
     loop {
         let monitors = watch.borrow_and_update().monitors;
-        let Some(live) = container.live() else { return monitors };
+        let Some(live) = container.live() else { return Ok(monitors) };
         let command = Command::Signal { exec: None, signal: number };
         match live.control.send(&command, None) {
-            Ok(()) => return monitors,
+            Ok(()) => return Ok(monitors),
+            Err(error) if error.is_unresponsive() => {
+                return Err(rooms::monitor("signal", &container.id, error));
+            }
             Err(error) => {
                 tracing::debug!(container = container.id, error = %stdx::chain(&error), "signal");
             }
         }
         let changed = watch.wait_for(|phase| !phase.alive || phase.monitors != monitors).await;
         if changed.is_err() {
-            return monitors;
+            return Ok(monitors);
         }
     }
 }
@@ -212,7 +277,10 @@ async fn until_ended(container: &Container, number: i32, mut monitor: u64) {
     loop {
         let changed = watch.wait_for(|phase| !phase.alive || phase.monitors != monitor).await;
         match changed.map(|phase| phase.alive) {
-            Ok(true) => monitor = deliver(container, number).await,
+            Ok(true) => {
+                let now = watch.borrow().monitors;
+                monitor = deliver(container, number).await.unwrap_or(now);
+            }
             Ok(false) | Err(_) => return,
         }
     }

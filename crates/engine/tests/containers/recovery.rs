@@ -1,7 +1,9 @@
 //! A daemon that ends and comes back.
 
 use engine::Status;
-use engine::container::{AttachRequest, ExecSpec, ExecStart, RestartPolicy, WaitCondition};
+use engine::container::{
+    AttachRequest, ExecSpec, ExecStart, RemoveOptions, RestartPolicy, WaitCondition,
+};
 use linux::process::{Pid, PidFd, SingleThreaded};
 
 use crate::attach::converse;
@@ -13,6 +15,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("recovery::ends_meanwhile_are_found", ends_meanwhile_are_found),
     ("recovery::a_monitor_that_is_killed", a_monitor_that_is_killed),
     ("recovery::a_monitor_that_outlives_its_container", a_monitor_that_outlives_its_container),
+    ("recovery::a_monitor_that_does_not_react", a_monitor_that_does_not_react),
+    ("recovery::an_exec_whose_monitor_is_killed", an_exec_whose_monitor_is_killed),
     ("recovery::policies_at_the_start", policies_at_the_start),
 ];
 
@@ -133,6 +137,50 @@ fn a_monitor_that_outlives_its_container(token: &SingleThreaded) {
         world.reopen().await;
         let after = world.engine().containers().inspect(&id, false).await.unwrap().state;
         assert_eq!((after.status, after.pid), (Status::Running, before.pid), "{after:?}");
+    });
+}
+
+fn a_monitor_that_does_not_react(token: &SingleThreaded) {
+    test(token, async |world| {
+        let id = world.create("sleep 1000; true").await;
+        let containers = world.engine().containers();
+        containers.start(&id).await.unwrap();
+        let pid = containers.inspect(&id, false).await.unwrap().state.pid;
+        let monitor = PidFd::open(Pid::from_raw(parent(pid)).unwrap()).unwrap();
+        monitor.signal(19).unwrap();
+        let options = RemoveOptions { force: true, volumes: false };
+        containers.remove(&id, options).await.unwrap();
+        assert!(containers.list(&all()).await.unwrap().is_empty());
+        assert!(!std::path::Path::new(&format!("/proc/{pid}/exe")).exists());
+    });
+}
+
+fn an_exec_whose_monitor_is_killed(token: &SingleThreaded) {
+    test(token, async |world| {
+        let id = world.create("sleep 1000; true").await;
+        let containers = world.engine().containers();
+        containers.start(&id).await.unwrap();
+        let spec = ExecSpec {
+            command: vec!["sleep".into(), "1000".into()],
+            stdout: true,
+            ..ExecSpec::default()
+        };
+        let exec = containers.exec_create(&id, spec).await.unwrap();
+        let session = containers.exec_start(&exec, ExecStart::default()).await.unwrap().unwrap();
+        let kill = async {
+            while containers.exec_inspect(&exec).await.unwrap().pid == 0 {
+                tokio::task::yield_now().await;
+            }
+            let pid = containers.inspect(&id, false).await.unwrap().state.pid;
+            PidFd::open(Pid::from_raw(parent(pid)).unwrap()).unwrap().signal(9).unwrap();
+        };
+        let (_, (_, output)) = tokio::join!(kill, converse(session, b""));
+        let output = String::from_utf8_lossy(&output);
+        assert!(output.contains("the monitor of the container was killed"), "{output}");
+        let after = containers.exec_inspect(&exec).await.unwrap();
+        assert_eq!((after.running, after.exit_code), (false, Some(255)));
+        let state = containers.inspect(&id, false).await.unwrap().state;
+        assert_eq!(state.status, Status::Running);
     });
 }
 

@@ -190,7 +190,8 @@ fn stopped(token: &SingleThreaded) {
     let control = world.launch(&container);
     let main = started(&control);
     for number in 0..8 {
-        let exec = container.exec(&format!("e{number}"), "true");
+        // On its way or behind the gate: it is stopped somewhere.
+        let exec = container.exec(&format!("e{number}"), "exec sleep 1000");
         control.send(&Command::Exec(Box::new(exec)), None).unwrap();
     }
     let children = format!("/proc/{0}/task/{0}/children", main.monitor);

@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("faults::a_killed_daemon_is_started_again", daemon_killed),
     ("faults::held_ports_are_free_when_the_exit_is_told", ports),
     ("faults::a_full_disk_does_not_hold_the_container_up", full_disk),
+    ("faults::a_monitor_that_does_not_read_is_not_waited_for", not_reading),
     ("faults::running_out_of_memory_is_told", out_of_memory),
 ];
 
@@ -252,5 +253,30 @@ fn out_of_memory(token: &SingleThreaded) {
     };
     assert!(exit.oom_killed && exit.code != 0, "{exit:?}");
     assert!(was_told);
+    release(&control);
+}
+
+fn not_reading(token: &SingleThreaded) {
+    let world = World::new(token);
+    let container = world.container("read line; exit 4").stdin(false);
+    let control = world.launch(&container);
+    let monitor = i32::try_from(started(&control).monitor).unwrap();
+    let monitor = rustix::process::Pid::from_raw(monitor).unwrap();
+    rustix::process::kill_process(monitor, rustix::process::Signal::STOP).unwrap();
+    let mut exec = container.exec("e1", "true");
+    exec.process.env.push(format!("LONG={}", "x".repeat(1 << 20)));
+    let command = Command::Exec(Box::new(exec));
+    // Some are kept for it; at least three, whatever this machine allows.
+    let refused = (0..100).find_map(|number| Some((number, control.send(&command, None).err()?)));
+    let (number, error) = refused.unwrap();
+    assert!(error.is_unresponsive() && number >= 3, "{number}: {error:?}");
+    rustix::process::kill_process(monitor, rustix::process::Signal::CONT).unwrap();
+    // What was taken was taken whole.
+    for _ in 0..number {
+        // Nobody can be given an environment as long as that.
+        assert!(matches!(next(&control), Event::ExecFailed { .. }));
+    }
+    control.send(&Command::CloseStdin, None).unwrap();
+    assert_eq!(exited(&control).code, 4);
     release(&control);
 }
