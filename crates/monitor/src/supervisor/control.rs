@@ -34,8 +34,18 @@ impl Supervisor {
 
     /// Somebody connects to the control socket: only our own user may.
     pub(super) fn on_listener(&mut self) {
-        let Some(listener) = &self.listener else { return };
-        while let Ok(Some(connection)) = socket::accept(listener.as_fd()) {
+        loop {
+            let Some(listener) = &self.listener else { return };
+            let connection = match socket::accept(listener.as_fd()) {
+                Ok(Some(connection)) => connection,
+                Ok(None) => return,
+                Err(_) => {
+                    // It would be ready again and again.
+                    self.epoll.remove(listener.as_fd());
+                    self.is_listener_resting = true;
+                    return;
+                }
+            };
             let ours = rustix::process::geteuid().as_raw();
             if socket::peer(connection.as_fd()).is_ok_and(|peer| peer.uid == ours) {
                 let number = self.add_control(connection);
@@ -43,6 +53,20 @@ impl Supervisor {
                 self.tell_one(number, &snapshot);
                 return;
             }
+        }
+    }
+
+    /// Whether somebody waits to be taken whom there is no descriptor for.
+    pub(super) fn takes_none(&self) -> bool {
+        self.is_listener_resting || self.splicer.could_take_more()
+    }
+
+    /// Tries again to take those who connect.
+    pub(super) fn take_again(&mut self) {
+        self.splicer.resume(&self.epoll);
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.is_listener_resting) {
+            let key = Key::Listener.encode();
+            self.is_listener_resting = self.epoll.add(listener.as_fd(), key, Interest::IN).is_err();
         }
     }
 

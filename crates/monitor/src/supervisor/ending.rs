@@ -198,6 +198,7 @@ impl Supervisor {
     fn close_door(&mut self) {
         if let Some(listener) = self.listener.take() {
             self.epoll.remove(listener.as_fd());
+            self.is_listener_resting = false;
         }
         clear_door(&self.record.run_directory);
     }

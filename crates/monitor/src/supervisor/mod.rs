@@ -6,7 +6,7 @@
 //! pidfd ──▶ drain ──▶ cgroup gone ──▶ exit.json ──▶ door closed ──▶ Exited ──▶ Release ──▶ end
 //! ```
 //! One thread, one `epoll_wait`. It has a time-out only once after a burst of output, to give memory
-//! back; an idle container costs no wake-up.
+//! back, and while no descriptor is left for those who connect; an idle container costs no wake-up.
 //!
 //! A client that does not read holds the container up once it is 1 MiB behind (as Docker does, and
 //! as `run … | less` needs), unless it asked to be dropped instead. The log has then got everything
@@ -67,6 +67,8 @@ pub(crate) struct Supervisor {
     controls: BTreeMap<u32, Link>,
     last_number: u32,
     listener: Option<OwnedFd>,
+    /// The listener is not waited for: no descriptor is left for a connection.
+    is_listener_resting: bool,
     log: Option<Writer>,
     compression: Option<(Compression, PidFd)>,
     group: Option<Group>,
@@ -119,6 +121,7 @@ impl Supervisor {
             controls: BTreeMap::new(),
             last_number: 0,
             listener: beginning.listener,
+            is_listener_resting: false,
             log: beginning.log,
             compression: None,
             group: beginning.group,
@@ -158,10 +161,11 @@ impl Supervisor {
     pub(crate) fn run(&mut self) -> Result<(), linux::Error> {
         let mut ready = Vec::new();
         while !self.is_finished() {
-            let time = self.has_buffers.then_some(IDLE);
+            let time = (self.has_buffers || self.takes_none()).then_some(IDLE);
             self.epoll.wait(time, &mut ready)?;
             if ready.is_empty() {
                 self.release_buffers();
+                self.take_again();
                 continue;
             }
             self.allocate();

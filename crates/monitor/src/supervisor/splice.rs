@@ -1,7 +1,7 @@
 //! Connections to listeners that the kernel cannot redirect (`::1`): accepted here and spliced to
 //! the container's address, both ways, with half-closes passed on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -22,6 +22,9 @@ const MOST: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Splicer {
     listeners: Vec<(OwnedFd, SocketAddr)>,
+    /// Listeners that are not waited for now: all connections that there may be are taken, or no
+    /// descriptor is left. They would be ready again and again.
+    resting: BTreeSet<u32>,
     connections: BTreeMap<u32, Connection>,
     last_number: u32,
 }
@@ -69,21 +72,23 @@ impl Splicer {
         for (listener, _) in self.listeners.drain(..) {
             epoll.remove(listener.as_fd());
         }
+        self.resting.clear();
         for connection in std::mem::take(&mut self.connections).into_values() {
             connection.ends.iter().for_each(|end| epoll.remove(end.as_fd()));
         }
     }
 
     /// Takes waiting connections.
-    pub(super) fn accept(&mut self, epoll: &Epoll, listener: u32) {
-        let Some((listener, target)) = self.listeners.get(listener as usize) else { return };
+    pub(super) fn accept(&mut self, epoll: &Epoll, number: u32) {
+        let Some((listener, target)) = self.listeners.get(number as usize) else { return };
         let (listener, target) = (listener.as_fd(), *target);
         while self.connections.len() < MOST {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let client = match rustix::net::accept_with(listener, flags) {
                 Ok(client) => client,
                 Err(Errno::INTR | Errno::CONNABORTED) => continue,
-                Err(_) => return,
+                Err(Errno::AGAIN) => return,
+                Err(_) => break,
             };
             let Ok(connection) = Connection::open(client, target) else { continue };
             self.last_number = self.last_number.wrapping_add(1);
@@ -94,6 +99,26 @@ impl Splicer {
                 self.connections.insert(self.last_number, connection);
             }
         }
+        epoll.remove(listener);
+        self.resting.insert(number);
+    }
+
+    /// Whether a listener rests only because something was lacking, which may be there again.
+    pub(super) fn could_take_more(&self) -> bool {
+        !self.resting.is_empty() && self.connections.len() < MOST
+    }
+
+    /// Waits for connections again where that was given up.
+    pub(super) fn resume(&mut self, epoll: &Epoll) {
+        if !self.could_take_more() {
+            return;
+        }
+        let listeners = &self.listeners;
+        self.resting.retain(|number| {
+            let Some((listener, _)) = listeners.get(*number as usize) else { return false };
+            let key = Key::SpliceListener(*number).encode();
+            epoll.add(listener.as_fd(), key, Interest::IN).is_err()
+        });
     }
 
     /// Moves what can be moved on a connection; it goes when both ways have ended.
@@ -104,6 +129,8 @@ impl Splicer {
         }
         if let Some(connection) = self.connections.remove(&number) {
             connection.ends.iter().for_each(|end| epoll.remove(end.as_fd()));
+            drop(connection);
+            self.resume(epoll);
         }
     }
 }

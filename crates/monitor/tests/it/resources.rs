@@ -5,14 +5,16 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
 use linux::process::SingleThreaded;
-use monitor::protocol::{Command, FdRole};
+use monitor::client::Control;
+use monitor::protocol::{Command, Event, FdRole};
 
 use crate::harness::Test;
-use crate::world::{World, exited, release, started};
+use crate::world::{World, exited, next, release, started};
 
 pub(crate) const TESTS: &[Test] = &[
     ("resources::an_idle_monitor_is_small_and_sleeps", idle),
     ("resources::connections_are_spliced_with_half_closes", splice),
+    ("resources::without_descriptors_left_it_rests", no_descriptors),
     ("resources::time_to_start_and_to_end", time),
 ];
 
@@ -92,6 +94,49 @@ fn splice(token: &SingleThreaded) {
     answer.reverse();
     assert_eq!(server.join().unwrap(), request.len());
     assert!(answer == request);
+    control.send(&Command::CloseStdin, None).unwrap();
+    exited(&control);
+    release(&control);
+}
+
+/// Clock ticks that a process has run.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+fn no_descriptors(token: &SingleThreaded) {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    const MOST: u64 = 96;
+    let world = World::new(token);
+    let outside = TcpListener::bind("[::1]:0").unwrap();
+    let inside = TcpListener::bind("127.0.0.1:0").unwrap();
+    let role = FdRole::SpliceListener { target: inside.local_addr().unwrap() };
+    let container = world.container("read line").stdin(false);
+    let control = world.launch_with(&container, &[(role, outside.as_fd())]);
+    let monitor = started(&control).monitor;
+    let process = Pid::from_raw(monitor.cast_signed());
+    let few = Rlimit { current: Some(MOST), ..getrlimit(Resource::Nofile) };
+    prlimit(process, Resource::Nofile, few).unwrap();
+    let open = || std::fs::read_dir(format!("/proc/{monitor}/fd")).unwrap().count() as u64;
+    let mut others = Vec::new();
+    while open() < MOST {
+        others.push(container.reconnect());
+    }
+    // Both wait to be taken.
+    let late = Control::connect(container.run_directory()).unwrap();
+    let mut client = TcpStream::connect(outside.local_addr().unwrap()).unwrap();
+    let before = ticks(monitor);
+    std::thread::park_timeout(std::time::Duration::from_millis(1500));
+    assert!(ticks(monitor) - before < 15, "it spins");
+    drop(others);
+    assert!(matches!(next(&late), Event::Snapshot(_)));
+    client.write_all(b"through").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut request = Vec::new();
+    inside.accept().unwrap().0.read_to_end(&mut request).unwrap();
+    assert_eq!(request, b"through");
     control.send(&Command::CloseStdin, None).unwrap();
     exited(&control);
     release(&control);
