@@ -143,20 +143,18 @@ fn null() -> Option<OwnedFd> {
     rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).ok()
 }
 
-/// Makes the container, leaves all that another monitor would need to take it over, and only then
-/// lets its program run.
+/// Makes the container and starts it; nothing of it stays when that fails.
 fn start(
     token: SingleThreaded,
     launch: &Launch,
     given: Given,
     launcher: Link,
 ) -> Result<(Supervisor, Started), Error> {
-    let mut record = Record::of(launch);
     let root = mount_root(&launch.root)?;
     let kept_root = root.try_clone().ok();
     let log = open_log(launch.log.as_ref())?;
     let listener = Some(listen(&launch.run_directory)?);
-    let (ends, stdio) = streams(launch, record.terminal)?;
+    let (ends, stdio) = streams(launch, Record::of(launch).terminal)?;
     let request = runtime::CreateRequest {
         id: &launch.id,
         spec: &launch.spec,
@@ -167,39 +165,86 @@ fn start(
         preserve_descriptors: 0,
         gate: None,
     };
-    let mut created = runtime::create(&token, request)?;
+    let created = runtime::create(&token, request)?;
+    let process = PidFd::from_parts(duplicate(&created.process)?, created.process.pid());
+    let belongings = Belongings {
+        ends,
+        log,
+        listener,
+        held: given.held,
+        splices: given.splices,
+        attach: given.attach,
+        launcher,
+        root: kept_root,
+    };
+    let result = open_gate(token, launch, created, belongings);
+    if result.is_err() {
+        undo(&process, launch);
+    }
+    result
+}
+
+/// What a monitor has got ready for its container.
+struct Belongings {
+    ends: Ends,
+    log: Option<Writer>,
+    listener: Option<OwnedFd>,
+    held: Vec<OwnedFd>,
+    splices: Vec<(OwnedFd, SocketAddr)>,
+    attach: Vec<(OwnedFd, AttachStreams)>,
+    launcher: Link,
+    root: Option<OwnedFd>,
+}
+
+/// Leaves all that another monitor would need to take the container over, and only then lets its
+/// program run.
+fn open_gate(
+    token: SingleThreaded,
+    launch: &Launch,
+    mut created: runtime::Created,
+    belongings: Belongings,
+) -> Result<(Supervisor, Started), Error> {
     let ends = match created.terminal.take() {
         Some(master) => Ends::terminal(master, launch.stdin, launch.size)?,
-        None => ends,
+        None => belongings.ends,
     };
     let started = started(&created.process);
+    let mut record = Record::of(launch);
     record.started = Some(started.clone());
     record.write()?;
     let beginning = Beginning {
         record,
-        pidfd: duplicate(&created.process)?,
+        pidfd: PidFd::from_parts(duplicate(&created.process)?, created.process.pid()),
         ends,
-        log,
+        log: belongings.log,
         group: created.cgroup.take(),
-        listener,
-        held: given.held,
-        splices: given.splices,
-        launcher,
-        root: kept_root,
+        listener: belongings.listener,
+        held: belongings.held,
+        splices: belongings.splices,
+        launcher: belongings.launcher,
+        root: belongings.root,
         is_adopted: false,
     };
     let mut supervisor = Supervisor::new(token, beginning)?;
-    for (socket, streams) in given.attach {
+    for (socket, streams) in belongings.attach {
         supervisor.attach_main(socket, streams);
     }
     supervisor.hand_over_copies();
-    match created.start() {
-        Ok(()) => Ok((supervisor, started)),
-        Err(error) => {
-            drop(created.process.wait());
-            supervisor.abandon();
-            Err(error.into())
-        }
+    if let Err(error) = created.start() {
+        supervisor.abandon();
+        return Err(error.into());
+    }
+    Ok((supervisor, started))
+}
+
+/// Ends a process that has not run its program, and takes away what was made for it.
+fn undo(process: &PidFd, launch: &Launch) {
+    // It may have ended by itself; what led here says more than whatever fails now.
+    drop(process.signal(9));
+    drop(process.wait());
+    let path = Record::of(launch).cgroup;
+    if let (Some(path), Ok(layout)) = (path, Layout::detect()) {
+        drop(Group::open(layout, &path).and_then(|group| group.delete()));
     }
 }
 
@@ -232,10 +277,9 @@ pub(crate) fn raise_descriptor_limit() {
     _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-fn duplicate(process: &PidFd) -> Result<PidFd, Error> {
-    let descriptor = rustix::io::fcntl_dupfd_cloexec(process, 3)
-        .map_err(|errno| linux::Error::new("duplicate", "a process's descriptor", errno))?;
-    Ok(PidFd::from_parts(descriptor, process.pid()))
+fn duplicate(process: &PidFd) -> Result<OwnedFd, linux::Error> {
+    rustix::io::fcntl_dupfd_cloexec(process, 3)
+        .map_err(|errno| linux::Error::new("duplicate", "a process's descriptor", errno))
 }
 
 fn mount_root(root: &RootMount) -> Result<OwnedFd, Error> {

@@ -298,10 +298,18 @@ impl Server {
         let is_monitor = |monitors: &BTreeMap<u64, Beside>, pid: Pid| {
             monitors.iter().find(|(_, beside)| beside.monitor.pid() == pid).map(|(key, _)| *key)
         };
-        for (pid, status) in &dead {
-            if is_monitor(&self.monitors, *pid).is_none() {
-                self.on_orphan(*pid, *status);
-            }
+        let orphans: Vec<(Pid, WaitStatus)> = dead
+            .iter()
+            .filter(|(pid, _)| is_monitor(&self.monitors, *pid).is_none())
+            .copied()
+            .collect();
+        if !orphans.is_empty() {
+            // A monitor may have said only with its last breath which container it had.
+            let numbers: Vec<u64> = self.monitors.keys().copied().collect();
+            numbers.into_iter().for_each(|number| self.on_monitor(number));
+        }
+        for (pid, status) in orphans {
+            self.on_orphan(pid, status);
         }
         for (pid, status) in dead {
             if let Some(number) = is_monitor(&self.monitors, pid) {

@@ -216,11 +216,8 @@ impl Supervisor {
         self.attach(MAIN, socket, streams);
     }
 
-    /// The container could not be started: takes away what was made for it.
+    /// The container could not be started.
     pub(crate) fn abandon(&mut self) {
-        if let Some(group) = self.group.take() {
-            drop(group.delete());
-        }
         self.let_ports_go();
     }
 

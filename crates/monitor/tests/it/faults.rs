@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("faults::a_killed_monitor_is_replaced_and_nothing_is_lost", monitor_killed),
     ("faults::a_killed_monitors_terminal_goes_on", monitor_of_terminal_killed),
     ("faults::monitor_and_container_killed_together", both_killed),
+    ("faults::both_killed_before_the_launcher_has_heard_of_the_container", killed_unheard),
     ("faults::the_replacement_is_replaced_too", killed_again),
     ("faults::a_killed_launcher_leaves_containers_and_monitors", launcher_killed),
     ("faults::monitor_and_launcher_killed_one_after_the_other", monitor_then_launcher),
@@ -98,6 +99,24 @@ fn both_killed(token: &SingleThreaded) {
     kill(started.pid);
     drop(control);
     replaced(&world);
+    wait_until(|| client::recorded_exit(container.run_directory()).unwrap().is_some());
+    let exit = client::recorded_exit(container.run_directory()).unwrap().unwrap();
+    assert_eq!((exit.code, exit.signal), (137, Some(9)));
+}
+
+fn killed_unheard(token: &SingleThreaded) {
+    use rustix::process::{Signal, kill_process};
+    let world = World::new(token);
+    let launcher = rustix::process::Pid::from_raw(world.children()[0].cast_signed()).unwrap();
+    let container = world.container("sleep 1000");
+    let control = world.launch(&container);
+    wait_until(|| !crate::world::children_of(world.children()[0]).is_empty());
+    kill_process(launcher, Signal::STOP).unwrap();
+    let started = started(&control);
+    kill(started.monitor);
+    kill(started.pid);
+    drop(control);
+    kill_process(launcher, Signal::CONT).unwrap();
     wait_until(|| client::recorded_exit(container.run_directory()).unwrap().is_some());
     let exit = client::recorded_exit(container.run_directory()).unwrap().unwrap();
     assert_eq!((exit.code, exit.signal), (137, Some(9)));

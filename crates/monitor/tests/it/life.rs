@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("life::a_container_runs_is_logged_and_its_exit_is_told", runs),
     ("life::a_signal_is_an_exit_status_too", signals),
     ("life::what_cannot_be_started_says_why", failures),
+    ("life::a_failure_at_the_gate_leaves_nothing", late_failure),
     ("life::a_daemon_that_comes_back_finds_everything", reconnect),
     ("life::a_late_monitor_leaves_its_successor_alone", successor),
     ("life::without_a_daemon_the_exit_is_left_in_a_file", alone),
@@ -83,6 +84,22 @@ fn failures(token: &SingleThreaded) {
         Event::Failed(failure) => assert_eq!(failure.exit_code, 125),
         other => panic!("{other:?}"),
     }
+}
+
+/// The container waits at its gate already when its monitor cannot go on.
+fn late_failure(token: &SingleThreaded) {
+    let world = World::new(token);
+    let container = world.container("sleep 1000");
+    std::fs::create_dir_all(container.run_directory().join("monitor.json/taken")).unwrap();
+    let control = world.launch(&container);
+    match next(&control) {
+        Event::Failed(failure) => {
+            assert!(failure.message.contains("monitor.json"), "{failure:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(control.receive().unwrap().is_none());
+    assert!(Group::open(Layout::detect().unwrap(), &container.cgroup()).is_err());
 }
 
 fn reconnect(token: &SingleThreaded) {
