@@ -255,7 +255,6 @@ mod tests {
             group: 0,
             master: None,
             mac: None,
-            alias: None,
         }
     }
 

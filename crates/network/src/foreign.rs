@@ -232,7 +232,6 @@ mod tests {
             group: 0,
             master: None,
             mac: None,
-            alias: None,
         };
         let route = |index, destination: &str| Route {
             destination: destination.parse().unwrap(),

@@ -13,7 +13,6 @@ pub(super) const LINK_NAME: u16 = 3;
 pub(super) const LINK_MTU: u16 = 4;
 pub(super) const LINK_MASTER: u16 = 10;
 pub(super) const LINK_INFORMATION: u16 = 18;
-pub(super) const LINK_ALIAS: u16 = 20;
 pub(super) const LINK_GROUP: u16 = 27;
 pub(super) const INFORMATION_KIND: u16 = 1;
 
@@ -106,13 +105,6 @@ pub fn set_up_by_name(batch: &mut Batch, name: &str) {
 pub fn set_mac(batch: &mut Batch, link: u32, mac: [u8; 6]) {
     batch.message("set hardware address of", kind::NEW_LINK, Flags::NONE, &link_header(link, 0, 0));
     batch.bytes(LINK_ADDRESS, &mac);
-}
-
-/// Gives a link a free text.
-pub fn set_alias(batch: &mut Batch, name: &str, alias: &str) {
-    batch.message("set alias of", kind::NEW_LINK, Flags::NONE, &link_header(0, 0, 0));
-    batch.text(LINK_NAME, name);
-    batch.text(LINK_ALIAS, alias);
 }
 
 /// Moves a link into a group.

@@ -26,8 +26,6 @@ pub struct Link {
     pub master: Option<u32>,
     /// The hardware address, if it is an Ethernet link.
     pub mac: Option<[u8; 6]>,
-    /// The free text somebody gave it.
-    pub alias: Option<String>,
 }
 
 /// An address of a link.
@@ -90,7 +88,6 @@ pub(super) fn link(message: &Message) -> Option<Link> {
             .clone()
             .find(change::LINK_ADDRESS)
             .and_then(|bytes| <[u8; 6]>::try_from(bytes).ok()),
-        alias: attributes.clone().find(change::LINK_ALIAS).and_then(text).map(ToOwned::to_owned),
     })
 }
 

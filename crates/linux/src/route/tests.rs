@@ -34,11 +34,9 @@ fn a_pair_joins_a_bridge_and_another_namespace() {
             namespace: other.as_fd(),
         };
         change::add_veth(&mut batch, veth);
-        change::set_alias(&mut batch, "vtest", "for a test");
         socket.execute(&mut batch, "vtest").unwrap();
         let link = socket.link("vtest").unwrap().unwrap();
         assert_eq!((link.master, link.group, link.up), (Some(master.index), 78, true));
-        assert_eq!(link.alias.as_deref(), Some("for a test"));
 
         namespace::in_network(&other, || {
             let mut socket = Socket::open().unwrap();

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 const CHUNK: usize = 256 << 10;
 
 /// A blob being written. Dropped without [`Self::commit`], it leaves its bytes to be resumed, unless
-/// it is they that fill the disk.
+/// there are none or it is they that fill the disk.
 #[derive(Debug)]
 pub struct BlobWriter {
     digest: Digest,
@@ -191,7 +191,8 @@ impl Write for BlobWriter {
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         if self.resumes {
-            if self.is_short_of_space {
+            // Nothing to go on with.
+            if self.is_short_of_space || self.offset == 0 {
                 drop(fs::remove_file(&self.path));
             }
             lock(&self.place.resuming).remove(&self.digest);

@@ -56,6 +56,21 @@ fn a_cut_download_is_resumed_with_its_hash() {
 }
 
 #[test]
+fn a_download_that_has_not_begun_leaves_nothing() {
+    let world = World::new();
+    let content = world.store.content();
+    let before = world.files();
+    let mut writer = content.writer(&Digest::of(b"bytes"), Some(5)).unwrap();
+    writer.write_all(b"by").unwrap();
+    writer.restart().unwrap();
+    drop(writer);
+    assert_eq!(world.files(), before);
+    let empty = Digest::of(b"");
+    content.writer(&empty, Some(0)).unwrap().commit().unwrap();
+    assert!(content.has(&empty));
+}
+
+#[test]
 fn what_is_wrong_is_refused() {
     let world = World::new();
     let content = world.store.content();

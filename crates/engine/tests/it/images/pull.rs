@@ -305,3 +305,149 @@ async fn a_spoiled_layer_is_named_when_the_origin_cannot_help() {
         "{error}"
     );
 }
+
+/// Puts a document into a layout; its descriptor.
+fn add(layout: &Path, media_type: &str, document: &serde_json::Value) -> serde_json::Value {
+    let bytes = document.to_string().into_bytes();
+    let digest = oci::Digest::of(&bytes);
+    fs::write(layout.join("blobs/sha256").join(digest.hex()), &bytes).unwrap();
+    serde_json::json!({"mediaType": media_type, "digest": digest.as_str(), "size": bytes.len()})
+}
+
+fn document(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Makes a layout's image one of two in an index: the other is for another platform.
+fn for_two_platforms(layout: &Path) {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let mut ours = document(&layout.join("index.json"))["manifests"][0].clone();
+    let hex = |descriptor: &serde_json::Value| {
+        descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned()
+    };
+    let blobs = layout.join("blobs/sha256");
+    let mut manifest = document(&blobs.join(hex(&ours)));
+    let mut config = document(&blobs.join(hex(&manifest["config"])));
+    config["architecture"] = "s390x".into();
+    config["config"]["Cmd"] = serde_json::json!(["other"]);
+    manifest["config"] = add(layout, "application/vnd.oci.image.config.v1+json", &config);
+    let mut theirs = add(layout, MANIFEST, &manifest);
+    theirs["platform"] = serde_json::json!({"os": "linux", "architecture": "s390x"});
+    ours["annotations"] = serde_json::json!({"note": "ours"});
+    let manifests = [theirs, ours];
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+    let index = add(layout, INDEX, &index);
+    let top = serde_json::json!({"schemaVersion": 2, "manifests": [index]});
+    fs::write(layout.join("index.json"), top.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn an_index_gives_the_image_of_this_platform() {
+    let world = World::new();
+    let registry = Registry::start();
+    let layout = layout(world.path(), 2, 1000);
+    for_two_platforms(layout.path());
+    let name = format!("{}/app:1", registry.address());
+    let mut skopeo = stdx::process::command("skopeo");
+    skopeo.args(["copy", "--all", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]);
+    skopeo.arg(format!("oci:{}", layout.path().display())).arg(format!("docker://{name}"));
+    stdx::process::output(&mut skopeo).unwrap();
+
+    let (events, end) = listen(world.pull(&name)).await;
+    end.unwrap();
+    let (target, id, _) = pulled(&events);
+    let image = world.images.inspect(&name).await.unwrap();
+    assert_eq!((image.id, image.config.config.cmd), (id.clone(), vec!["sh".to_owned()]));
+    // The index stays, so that the next pull need not ask for it.
+    world.images.collect_garbage().await.unwrap();
+    assert!(world.store.content().has(&target));
+    let (events, end) = listen(world.pull(&name)).await;
+    end.unwrap();
+    assert!(!pulled(&events).2, "nothing has changed");
+
+    let other = world.images.pull(engine::images::PullRequest {
+        reference: Reference::parse(&name).unwrap(),
+        platform: Some(oci::Platform::new("linux", "s390x", None)),
+        credentials: None,
+    });
+    let (events, end) = listen(other).await;
+    end.unwrap();
+    let (same, other, _) = pulled(&events);
+    assert_eq!(same, target);
+    assert_ne!(other, id);
+}
+
+/// A registry of one layout that answers for a layer only while another one is asked for too.
+struct Paired {
+    address: String,
+    alone: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Paired {
+    fn start(layout: &Path) -> Self {
+        use std::io::{BufRead, BufReader, Write};
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::sync::{Arc, Condvar, Mutex};
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (alone, asked) =
+            (Arc::<AtomicUsize>::default(), Arc::new((Mutex::new(0), Condvar::new())));
+        let (layout, lonely) = (layout.to_path_buf(), Arc::clone(&alone));
+        let manifest = document(&layout.join("index.json"))["manifests"][0].clone();
+        let manifest = manifest["digest"].as_str().unwrap().to_owned();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, layout, manifest) =
+                    (stream.unwrap(), layout.clone(), manifest.clone());
+                let (lonely, asked) = (Arc::clone(&lonely), Arc::clone(&asked));
+                std::thread::spawn(move || {
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                    let head =
+                        lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty());
+                    let Some(first) = head.collect::<Vec<_>>().into_iter().next() else { return };
+                    let is_manifest = first.contains("/manifests/");
+                    let digest = first.split("sha256:").nth(1).and_then(|rest| rest.get(..64));
+                    let digest = digest.unwrap_or_else(|| manifest.trim_start_matches("sha256:"));
+                    let Ok(bytes) = fs::read(layout.join("blobs/sha256").join(digest)) else {
+                        return;
+                    };
+                    if bytes.starts_with(&[0x1f, 0x8b]) {
+                        let (count, changed) = &*asked;
+                        let mut count = count.lock().unwrap();
+                        *count += 1;
+                        changed.notify_all();
+                        let limit = std::time::Duration::from_secs(20);
+                        let (_count, waited) =
+                            changed.wait_timeout_while(count, limit, |count| *count < 2).unwrap();
+                        lonely.fetch_add(usize::from(waited.timed_out()), Ordering::SeqCst);
+                    }
+                    let kind = if is_manifest {
+                        "application/vnd.oci.image.manifest.v1+json"
+                    } else {
+                        "x/y"
+                    };
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+                        bytes.len()
+                    );
+                    drop(stream.write_all(head.as_bytes()));
+                    if !first.starts_with("HEAD") {
+                        drop(stream.write_all(&bytes));
+                    }
+                });
+            }
+        });
+        Self { address, alone }
+    }
+}
+
+#[tokio::test]
+async fn layers_are_fetched_at_the_same_time() {
+    let world = World::new();
+    let layout = layout(world.path(), 2, 1000);
+    let server = Paired::start(layout.path());
+    listen(world.pull(&format!("{}/app:1", server.address))).await.1.unwrap();
+    assert_eq!(server.alone.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
