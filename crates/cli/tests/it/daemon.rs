@@ -113,3 +113,16 @@ fn on_demand_it_leaves_the_namespaces_of_the_command() {
     let output = process::run(&mut outer, Duration::from_secs(60));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "moved\n");
 }
+
+#[test]
+fn a_root_with_somebody_elses_files_is_left_alone() {
+    let brig = Brig::new(BRIG);
+    let run = brig.root().join("run");
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("theirs"), "precious").unwrap();
+    let text = brig.fails(1, &["ps"]);
+    assert!(text.contains("is not a directory of brig's: there is `theirs` in it"), "{text}");
+    let names: Vec<_> = fs::read_dir(&run).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(names, ["theirs"]);
+    assert!(!brig.root().join("data").exists());
+}
