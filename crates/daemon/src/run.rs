@@ -268,10 +268,9 @@ async fn end(server: &Server, connections: &TaskTracker, stop_containers: bool) 
     server.closing.cancel();
     connections.close();
     server.tasks.close();
-    let calls = async {
-        connections.wait().await;
-        server.tasks.wait().await;
-    };
+    // Pulls are given up: the next one goes on from there.
+    let images = server.engine.images().shutdown();
+    let calls = async { tokio::join!(connections.wait(), server.tasks.wait(), images) };
     if tokio::time::timeout(PATIENCE, calls).await.is_err() {
         tracing::warn!("calls that are still running are given up");
     }

@@ -1,6 +1,7 @@
 //! How a daemon ends, alone or with its containers, and how everything is removed.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,12 +14,18 @@ use crate::BRIG;
 /// calls that do not end.
 const QUICK: Duration = Duration::from_secs(8);
 
-/// Opens a stream of the API and reads its head.
-fn open(brig: &Brig, method: &str, path: &str) -> BufReader<UnixStream> {
+/// Asks for something of the API.
+fn ask(brig: &Brig, method: &str, path: &str) -> BufReader<UnixStream> {
     let mut socket = UnixStream::connect(brig.socket()).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    write!(socket, "{method} {path} HTTP/1.1\r\nHost: brig\r\nContent-Length: 0\r\n\r\n").unwrap();
-    let mut reader = BufReader::new(socket);
+    let lines = ["Host: brig", "Content-Length: 0", "", ""].join("\r\n");
+    write!(socket, "{method} {path} HTTP/1.1\r\n{lines}").unwrap();
+    BufReader::new(socket)
+}
+
+/// Opens a stream of the API and reads its head.
+fn open(brig: &Brig, method: &str, path: &str) -> BufReader<UnixStream> {
+    let mut reader = ask(brig, method, path);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
     assert!(line.starts_with("HTTP/1.1 200"), "{path}: {line}");
@@ -32,9 +39,15 @@ fn open(brig: &Brig, method: &str, path: &str) -> BufReader<UnixStream> {
 #[test]
 fn open_streams_do_not_hold_a_shutdown() {
     let brig = Brig::new(BRIG);
+    // A registry that takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    brig.mirror_docker_io(&silent.local_addr().unwrap().to_string());
     brig.load_busybox();
     let id = brig.ok(&["run", "-d", "busybox", "sleep", "600"]);
+    let pull = ask(&brig, "POST", "/images/create?fromImage=slow&tag=latest");
+    let _pulling = silent.accept().unwrap();
     let streams = [
+        pull,
         open(&brig, "GET", "/events"),
         open(&brig, "GET", &format!("/containers/{id}/logs?follow=1&stdout=1&stderr=1")),
         open(&brig, "GET", &format!("/containers/{id}/stats")),

@@ -139,7 +139,7 @@ fn mounts() {
 }
 
 #[test]
-fn exit_codes_of_exec() {
+fn exit_codes_and_later_lives() {
     let brig = busybox();
     drop(brig.ok(&["run", "-d", "--name", "one", "busybox", "sleep", "600"]));
     for (code, command) in [(127, "/nowhere"), (127, "nowhere"), (126, "/etc/passwd")] {
@@ -147,6 +147,9 @@ fn exit_codes_of_exec() {
         assert!(text.contains(command) || text.is_empty(), "{text}");
     }
     drop(brig.fails(9, &["exec", "one", "sh", "-c", "exit 9"]));
+    drop(brig.ok(&["create", "--name", "bad", "busybox", "/nowhere"]));
+    drop(brig.fails(1, &["start", "bad"]));
+    assert_eq!(brig.ok(&["wait", "bad"]), "127");
     // A restart makes another process, in which further ones run as before.
     assert_eq!(brig.ok(&["restart", "-t", "0", "one"]), "one");
     assert_eq!(brig.ok(&["exec", "one", "echo", "again"]), "again");

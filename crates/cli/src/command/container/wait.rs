@@ -28,11 +28,10 @@ impl Execute for Wait {
                 })
             };
             match ended.await {
-                Ok(response) => match response.error {
-                    Some(error) if !error.message.is_empty() => {
-                        failures.push(Error::State(error.message));
-                    }
-                    _ => output::line(response.status_code.to_string())?,
+                // One that could not be started has a code too; without one, the wait failed.
+                Ok(response) => match response.error.filter(|_| response.status_code < 0) {
+                    Some(error) => failures.push(Error::State(error.message)),
+                    None => output::line(response.status_code.to_string())?,
                 },
                 Err(error) => failures.push(error),
             }
