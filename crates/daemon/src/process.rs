@@ -70,16 +70,32 @@ fn leave_namespaces(paths: &[&Path]) {
     if !paths.iter().all(|path| is_same_at_first_process(path)) {
         return;
     }
-    let kinds = Namespaces::MOUNT | Namespaces::NETWORK | Namespaces::UTS | Namespaces::IPC;
-    if let Some(first) = Pid::from_raw(1) {
-        let _stays = PidFd::open(first).and_then(|first| join_of(&first, kinds));
+    let mut others = Namespaces::default();
+    for kind in [Namespaces::MOUNT, Namespaces::NETWORK, Namespaces::UTS, Namespaces::IPC] {
+        if is_another(kind) {
+            others |= kind;
+        }
     }
+    if let Some(first) = Pid::from_raw(1).filter(|_| !others.is_empty()) {
+        let _stays = PidFd::open(first).and_then(|first| join_of(&first, others));
+    }
+}
+
+/// Whether this process and the first one are known to have different namespaces of a kind.
+fn is_another(kind: Namespaces) -> bool {
+    let of =
+        |process: &str| file(&Path::new("/proc").join(process).join("ns").join(kind.file_name()));
+    of("self").zip(of("1")).is_some_and(|(own, first)| own != first)
 }
 
 fn is_same_at_first_process(path: &Path) -> bool {
     let there = Path::new("/proc/1/root").join(path.strip_prefix("/").unwrap_or(path));
-    let file = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    file(path).is_ok_and(|here| file(&there).is_ok_and(|there| there == here))
+    file(path).zip(file(&there)).is_some_and(|(here, there)| here == there)
+}
+
+/// What makes a file one: device and inode.
+fn file(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Sets a limit. Without the capability the hard one stays as it was, and the soft one comes as

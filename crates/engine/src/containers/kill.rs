@@ -1,7 +1,10 @@
 //! Sending a signal by hand.
 
+use std::sync::Arc;
+
+use super::entry::Container;
 use super::stop::{self, Frozen};
-use super::{Containers, restart};
+use super::{Containers, Shared, restart};
 use crate::container::{Status, signal};
 use crate::error::{Error, Result};
 
@@ -18,13 +21,8 @@ impl Containers {
         self.run(move |shared| async move {
             let ends = number == signal::KILL
                 || number == container.read(|state| stop::stop_signal(&state.record.spec));
-            if container.status() == Status::Restarting {
-                let _turn = container.operation.lock().await;
-                // Without a process, only what ends it means something.
-                let waits = container.status() == Status::Restarting;
-                if waits && (!ends || restart::cancel(&shared, &container).await?) {
-                    return Ok(());
-                }
+            if waits(&shared, &container, ends).await? {
+                return Ok(());
             }
             if container.live().is_none() {
                 return Err(Error::Conflict(format!(
@@ -33,13 +31,28 @@ impl Containers {
                     container.id
                 )));
             }
-            // A signal that ends it on purpose also ends its restart policy's concern.
-            if ends {
-                stop::mark(&shared, &container).await?;
+            if !ends {
+                return stop::send(&shared, &container, number, Frozen::Stay).await.map(drop);
             }
-            let frozen = if ends { Frozen::Thaw } else { Frozen::Stay };
-            stop::send(&shared, &container, number, frozen).await.map(drop)
+            // A signal that ends it on purpose also ends its restart policy's concern.
+            stop::mark(&shared, &container).await?;
+            stop::send(&shared, &container, number, Frozen::Thaw).await?;
+            // It may have ended by itself just before.
+            waits(&shared, &container, ends).await.map(drop)
         })
         .await
     }
+}
+
+/// Whether it waits for its restart, which a signal that ends it calls off: without a process, no
+/// other signal means anything.
+async fn waits(shared: &Arc<Shared>, container: &Arc<Container>, ends: bool) -> Result<bool> {
+    if container.status() != Status::Restarting {
+        return Ok(false);
+    }
+    let _turn = container.operation.lock().await;
+    if ends {
+        return restart::cancel(shared, container).await;
+    }
+    Ok(container.status() == Status::Restarting)
 }

@@ -78,7 +78,9 @@ pub(super) async fn stop(
         return Err(Error::NotModified(format!("container {} is already stopped", container.id)));
     }
     mark(shared, container).await?;
-    end_it(shared, container, request).await
+    end_it(shared, container, request).await?;
+    // It may have ended by itself just before, and wait to be started again.
+    restart::cancel(shared, container).await.map(drop)
 }
 
 /// Asks for the end of a container whose turn the caller holds, waits, kills.
