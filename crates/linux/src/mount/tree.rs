@@ -1,7 +1,7 @@
 //! Copies of mounts, and putting a detached mount in its place.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
@@ -48,4 +48,10 @@ pub fn attach(mount: impl AsFd, target: impl AsFd) -> Result<(), Error> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount.as_fd(), "", target.as_fd(), "", flags)
         .map_err(|errno| Error::new("attach", "a mount", errno))
+}
+
+/// Whether a file lies on a procfs; one that cannot be asked does not.
+#[must_use]
+pub fn is_procfs(file: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|status| status.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }

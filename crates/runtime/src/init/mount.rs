@@ -1,6 +1,6 @@
 //! Carrying out the mounts of the plan, in order.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use linux::mount::{FileSystem, set_attributes};
@@ -37,6 +37,13 @@ fn one(
 ) -> Result<(), Failure> {
     let root = &rootfs.root;
     let destination = mount.destination.as_path();
+    let attach = |tree: &OwnedFd, target: &OwnedFd, destination: &Path| {
+        if !mount.may_cover_proc && linux::mount::is_procfs(target.as_fd()) {
+            let object = destination.display();
+            return Err(linux::Error::new("mount inside of /proc at", object, Errno::PERM).into());
+        }
+        attach(tree, target, destination)
+    };
     match mount.source {
         MountSource::Bind { tree, directory } => {
             let target = if directory {

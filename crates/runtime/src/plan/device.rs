@@ -37,6 +37,8 @@ const LINKS: [(&str, &str); 5] = [
     ("dev/ptmx", "pts/ptmx"),
 ];
 
+const CORE: (&str, &str) = ("dev/core", "/proc/kcore");
+
 /// All of them; a configured device takes the place of a default one.
 pub(super) fn plan(linux: &Linux, bound: bool, terminal: bool) -> Result<Vec<DevicePlan>, Error> {
     let mut all = Vec::new();
@@ -60,6 +62,10 @@ pub(super) fn plan(linux: &Linux, bound: bool, terminal: bool) -> Result<Vec<Dev
         });
     }
     all.extend(LINKS.map(|(path, target)| DevicePlan::Link { path, target }));
+    // As runc: only where the kernel has such a file. It is masked by default.
+    if Path::new(CORE.1).exists() {
+        all.push(DevicePlan::Link { path: CORE.0, target: CORE.1 });
+    }
     Ok(all)
 }
 

@@ -1,6 +1,6 @@
 //! `mounts`: what to mount where.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use linux::mount::{Attributes, Propagation};
@@ -16,7 +16,24 @@ pub(crate) struct MountPlan {
     pub destination: PathBuf,
     /// What is mounted.
     pub source: MountSource,
+    /// Whether it may lie on the container's procfs.
+    pub may_cover_proc: bool,
 }
+
+/// Files of procfs that may be covered, as runc has them: those that lxcfs gives its own view of.
+/// Anything else would change what the container, and whoever enters it, is told by the kernel.
+const PROC_FILES: [&str; 10] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
+];
 
 /// What is mounted.
 #[derive(Debug)]
@@ -83,7 +100,24 @@ fn one(mount: &oci::runtime::Mount, bundle: &Path) -> Result<MountPlan, Error> {
             copy_up: options.copy_up,
         }),
     };
-    Ok(MountPlan { destination, source })
+    let may_cover_proc = may_cover_proc(&destination, &source);
+    if !may_cover_proc && destination.starts_with("/proc") {
+        return Err(Error::invalid(member(), "cannot be mounted, because it is inside of /proc"));
+    }
+    Ok(MountPlan { destination, source, may_cover_proc })
+}
+
+/// Links of the image may lead a mount into `/proc` whose destination does not look like it: that is
+/// found when it is carried out.
+fn may_cover_proc(destination: &Path, source: &MountSource) -> bool {
+    let is_procfs = match source {
+        MountSource::Remount { .. } => return true,
+        MountSource::New(new) => new.kind == "proc",
+        MountSource::Bind { tree, .. } => linux::mount::is_procfs(tree.as_fd()),
+        MountSource::Cgroup(_) => false,
+    };
+    let is_file = PROC_FILES.iter().any(|file| destination == Path::new(file));
+    is_file || (is_procfs && destination == Path::new("/proc"))
 }
 
 fn bind(
@@ -135,6 +169,25 @@ mod tests {
         }
         let cgroup = one(&mount("cgroup", &["ro"]), Path::new("/")).unwrap();
         assert!(matches!(cgroup.source, MountSource::Cgroup(_)));
+    }
+
+    #[test]
+    fn nothing_is_mounted_into_proc() {
+        let at = |destination: &str, kind: &str, source: &str| {
+            let destination = destination.to_owned();
+            let source = Some(source.to_owned());
+            let mount = Mount { destination, source, ..mount(kind, &[]) };
+            one(&mount, Path::new("/")).is_ok()
+        };
+        assert!(at("/proc", "proc", "proc"));
+        assert!(at("/proc", "bind", "/proc"));
+        assert!(at("/proc/uptime", "bind", "/proc/uptime"));
+        assert!(at("/process", "bind", "/tmp"));
+        for destination in ["/proc", "/proc/", "/proc/./sys", "/proc/1", "/proc/self/attr"] {
+            assert!(!at(destination, "bind", "/tmp"), "{destination}");
+            assert!(!at(destination, "tmpfs", "tmpfs"), "{destination}");
+        }
+        assert!(!at("/proc/sys", "bind", "/proc/sys"));
     }
 
     #[test]

@@ -29,6 +29,18 @@ pub(crate) struct IdMaps {
 }
 
 impl NamespacePlan {
+    /// The caller's own is not joined: the process is born in it, and it is not the container's.
+    fn join(&mut self, kind: Namespaces, namespace: OwnedFd) -> Result<(), Error> {
+        let own = format!("/proc/self/ns/{}", kind.file_name());
+        let fail = |errno| linux::Error::new("look at namespace", &own, errno);
+        let present = rustix::fs::stat(&own).map_err(fail)?;
+        let wanted = rustix::fs::fstat(&namespace).map_err(fail)?;
+        if (present.st_dev, present.st_ino) != (wanted.st_dev, wanted.st_ino) {
+            self.joined.push((kind, namespace));
+        }
+        Ok(())
+    }
+
     /// Whether the container has a namespace of this kind that is not the caller's.
     pub(crate) fn has(&self, kind: Namespaces) -> bool {
         self.new.contains(kind) || self.joined.iter().any(|(joined, _)| *joined == kind)
@@ -51,11 +63,11 @@ pub(crate) fn plan(linux: &Linux, network: Option<OwnedFd>) -> Result<NamespaceP
         match namespace.path.as_deref().filter(|path| !path.is_empty()) {
             _ if kind == Namespaces::NETWORK && network.is_some() => {}
             None => plan.new |= kind,
-            Some(path) => plan.joined.push((kind, open(path)?)),
+            Some(path) => plan.join(kind, open(path)?)?,
         }
     }
     if let Some(network) = network {
-        plan.joined.push((Namespaces::NETWORK, network));
+        plan.join(Namespaces::NETWORK, network)?;
     }
     if !plan.new.contains(Namespaces::MOUNT) {
         return Err(Error::unsupported("a container without mount namespace of its own"));
@@ -116,6 +128,17 @@ mod tests {
         let planned = plan(&asked, None).unwrap();
         assert_eq!(planned.new, Namespaces::MOUNT | Namespaces::USER);
         assert_eq!(planned.maps.unwrap().users, "0 1000 10\n");
+    }
+
+    #[test]
+    fn the_callers_own_by_its_path_is_not_the_containers() {
+        let mut asked = linux(&[NamespaceKind::Mount, NamespaceKind::Network]);
+        asked.namespaces[1].path = Some("/proc/self/ns/net".to_owned());
+        let planned = plan(&asked, None).unwrap();
+        assert!(planned.joined.is_empty() && !planned.has(Namespaces::NETWORK));
+        let own = std::fs::File::open("/proc/self/ns/net").unwrap();
+        asked.namespaces.pop();
+        assert!(!plan(&asked, Some(own.into())).unwrap().has(Namespaces::NETWORK));
     }
 
     #[test]

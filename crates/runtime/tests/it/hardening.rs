@@ -15,12 +15,14 @@ pub(crate) const TESTS: &[Test] = &[
     ("hardening::masks_use_the_hosts_null_device", null_device),
     ("hardening::dev_that_is_a_link_stays_inside", dev_link),
     ("hardening::proc_that_is_a_link_is_refused", proc_link),
+    ("hardening::sys_that_is_a_link_is_refused", sys_link),
+    ("hardening::nothing_is_mounted_into_proc_by_a_link", into_proc),
     ("hardening::descriptors_do_not_leak", descriptors),
     ("hardening::working_directory_cannot_be_a_descriptor", working_directory),
     ("hardening::working_directory_link_stays_inside", working_directory_link),
     ("hardening::mount_targets_stay_inside", mount_target),
     ("hardening::created_files_stay_inside", created_file),
-    ("hardening::kernel_parameters_reach_the_kernel", redirected_parameters),
+    ("hardening::kernel_parameters_cannot_be_redirected", redirected_parameters),
     ("hardening::masks_stay_on_their_targets", mask_link),
     ("hardening::passwd_link_is_not_followed_out", passwd_link),
     ("hardening::waiting_process_cannot_be_looked_into", looked_into),
@@ -85,6 +87,24 @@ fn dev_link(token: &SingleThreaded) {
 }
 
 /// CVE-2023-27561: what is trusted in `/proc` must be the kernel's.
+fn sys_link(token: &SingleThreaded) {
+    let world = World::new("echo no");
+    fs::remove_dir(world.root().join("sys")).unwrap();
+    symlink("/tmp", world.root().join("sys")).unwrap();
+    let error = world.run(token).unwrap_err();
+    assert!(text(&error).contains("mount on link /sys"), "{}", text(&error));
+}
+
+fn into_proc(token: &SingleThreaded) {
+    for (link, below) in [("/proc", ""), ("/proc", "/sys"), ("proc/self", "")] {
+        let mut world = World::new("echo no");
+        symlink(link, world.root().join("data")).unwrap();
+        world.mount(&format!("/data{below}"), "tmpfs", "tmpfs", &[]);
+        let error = world.run(token).unwrap_err();
+        assert!(text(&error).contains("mount inside of /proc at /data"), "{}", text(&error));
+    }
+}
+
 fn proc_link(token: &SingleThreaded) {
     let world = World::new("true");
     fs::remove_dir(world.root().join("proc")).unwrap();
@@ -160,7 +180,8 @@ fn redirected_parameters(token: &SingleThreaded) {
     world.mount(target, "bind", fake.to_str().unwrap(), &["bind"]);
     world.linux().sysctl =
         [("net.ipv4.ip_unprivileged_port_start".to_owned(), "5".to_owned())].into();
-    world.output(token);
+    let error = world.run(token).unwrap_err();
+    assert!(text(&error).contains("inside of /proc"), "{}", text(&error));
     assert_eq!(fs::read_to_string(&fake).unwrap(), "untouched");
 }
 
