@@ -316,15 +316,11 @@ fn streams(launch: &Launch, has_terminal: bool) -> Result<(Ends, runtime::Stdio)
 }
 
 fn started(pidfd: &PidFd) -> Started {
-    let pid = pidfd.pid().as_raw_nonzero().get().cast_unsigned();
-    Started { pid, start_time: start_time(pid), at: now(), monitor: std::process::id() }
-}
-
-/// Field 22 of `/proc/PID/stat`; 0 when the process has gone already.
-fn start_time(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = status.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    after_name.split(' ').nth(19).and_then(|field| field.parse().ok()).unwrap_or(0)
+    let number = pidfd.pid().as_raw_nonzero().get();
+    let pid = number.cast_unsigned();
+    // 0 when the process has gone already.
+    let start_time = runtime::state::start_time(number).unwrap_or(0);
+    Started { pid, start_time, at: now(), monitor: std::process::id() }
 }
 
 /// What is left of a container whose monitor was killed.

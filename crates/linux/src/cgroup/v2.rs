@@ -69,7 +69,7 @@ pub(super) fn apply(
         "pids" => limits.pids.map_or(Ok(()), |most| v1::pids(directory, most)),
         "blkio" => block_io(directory, &limits.block_io),
         "hugetlb" => v1::huge_pages(directory, &limits.huge_pages, "max"),
-        _ => Err(Error::new("load", "device rules into cgroup v2", Errno::OPNOTSUPP)),
+        other => Err(Error::new("find the cgroup controller", other, Errno::OPNOTSUPP)),
     }
 }
 

@@ -14,5 +14,5 @@ mod tree;
 pub use attribute::{AccessTime, Attributes, Propagation, set_attributes};
 pub use file_system::FileSystem;
 pub use overlay::{OverlayOptions, overlay};
-pub use root::{change_propagation, pivot_root, unmount_detached};
+pub use root::{change_propagation, pivot_root};
 pub use tree::{attach, bind, clone_tree, clone_tree_of, is_procfs};

@@ -37,12 +37,3 @@ pub fn pivot_root(new_root: impl AsFd) -> Result<(), Error> {
     unmount(".", UnmountFlags::DETACH).map_err(fail("unmount what was below"))?;
     rustix::process::chdir("/").map_err(fail("enter"))
 }
-
-/// Takes the mount at `path` away from the namespace; it ends when nobody uses it any more.
-///
-/// # Errors
-/// `EINVAL` when nothing is mounted there.
-pub fn unmount_detached(path: &std::path::Path) -> Result<(), Error> {
-    unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-        .map_err(|errno| Error::new("unmount", path.display(), errno))
-}

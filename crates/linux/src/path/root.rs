@@ -19,7 +19,7 @@ pub struct Root {
     directory: OwnedFd,
 }
 
-/// What [`Root::make_node`] makes.
+/// A device node or pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A character device with major and minor number.
@@ -118,23 +118,6 @@ impl Root {
                 .map_err(|errno| Error::new("create directory", path.display(), errno)),
             Err(errno) => Err(Error::new("open directory", path.display(), errno)),
         }
-    }
-
-    /// Makes a device node or pipe; its parent must exist and its name must not.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn make_node(&self, path: &Path, kind: Kind, mode: u32) -> Result<(), Error> {
-        let (file_type, major, minor) = match kind {
-            Kind::Character(major, minor) => (FileType::CharacterDevice, major, minor),
-            Kind::Block(major, minor) => (FileType::BlockDevice, major, minor),
-            Kind::Fifo => (FileType::Fifo, 0, 0),
-        };
-        let (parent, name) = self.parent_of(path)?;
-        let device = rustix::fs::makedev(major, minor);
-        let mode = Mode::from_raw_mode(mode);
-        rustix::fs::mknodat(&parent, &name, file_type, mode, device)
-            .map_err(|errno| Error::new("make node", path.display(), errno))
     }
 
     /// Makes a symbolic link with this text at the path, whose parent must exist.

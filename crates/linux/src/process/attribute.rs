@@ -26,16 +26,6 @@ pub fn set_no_new_privileges() -> Result<(), Error> {
     rustix::thread::set_no_new_privs(true).map_err(|errno| Error::new("set", "no_new_privs", errno))
 }
 
-/// The signal this process gets when the thread that forked it ends; `None` for none.
-///
-/// # Errors
-/// What the kernel says.
-pub fn set_parent_death_signal(number: Option<i32>) -> Result<(), Error> {
-    let number = libc::c_ulong::from(number.unwrap_or(0).cast_unsigned());
-    control(libc::PR_SET_PDEATHSIG, number)
-        .map_err(|errno| Error::new("set", "parent death signal", errno))
-}
-
 /// Whether orphans among this process's descendants become its children.
 ///
 /// # Errors

@@ -1,7 +1,5 @@
 //! seccomp(2).
 
-use std::os::fd::{FromRawFd as _, OwnedFd};
-
 use rustix::io::Errno;
 
 use super::program::Instruction;
@@ -34,7 +32,6 @@ const SET_MODE_FILTER: libc::c_ulong = 1;
 const TSYNC: libc::c_ulong = 1;
 const LOG: libc::c_ulong = 1 << 1;
 const SPEC_ALLOW: libc::c_ulong = 1 << 2;
-const NEW_LISTENER: libc::c_ulong = 1 << 3;
 const TSYNC_ESRCH: libc::c_ulong = 1 << 4;
 const WAIT_KILLABLE: libc::c_ulong = 1 << 5;
 
@@ -81,18 +78,6 @@ impl Program {
         let notify = Instruction::answer(Action::Notify);
         self.instructions().contains(&notify)
     }
-}
-
-/// As [`Program::load`]; returns the descriptor by which a supervisor gets and answers calls.
-///
-/// # Errors
-/// As [`Program::load`]; `EBUSY` when there is a supervisor already.
-pub fn load_with_listener(program: &Program, flags: Flags) -> Result<OwnedFd, Error> {
-    let fail = |errno| Error::new("load", "seccomp filter with listener", errno);
-    let descriptor = set(program, flags.bits() | NEW_LISTENER).map_err(fail)?;
-    let descriptor = i32::try_from(descriptor).map_err(|_| fail(Errno::OVERFLOW))?;
-    // SAFETY: with NEW_LISTENER the call's success is a new descriptor that nobody else knows.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 fn set(program: &Program, flags: libc::c_ulong) -> Result<libc::c_long, Errno> {

@@ -19,7 +19,7 @@ mod program;
 mod range;
 
 pub use architecture::{Architecture, Call, multiplexed};
-pub use load::{Flags, load_with_listener};
+pub use load::Flags;
 pub use program::{Instruction, Program};
 
 /// What happens to a call.

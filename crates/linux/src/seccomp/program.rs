@@ -180,15 +180,4 @@ impl Program {
         });
         Some(Self { instructions: instructions.collect::<Option<_>>()? })
     }
-
-    /// A hash of its content, the same in every process: for finding it again in a cache, not
-    /// against forgery (FNV-1a, 128 bits).
-    #[must_use]
-    pub fn content_hash(&self) -> u128 {
-        const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-        self.to_bytes()
-            .iter()
-            .fold(OFFSET, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
-    }
 }

@@ -1,5 +1,6 @@
 //! A default container, from birth to exit.
 
+use linux::cgroup::{Layout, Mode};
 use linux::process::{ExitStatus, SingleThreaded};
 use runtime::{Rootfs, Stdio};
 
@@ -130,9 +131,11 @@ fn overlay(token: &SingleThreaded) {
 }
 
 fn limits(token: &SingleThreaded) {
-    let mut world = World::new(
-        "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/memory/memory.limit_in_bytes; ulimit -n; umask",
-    );
+    let files = match Layout::detect().unwrap().mode() {
+        Mode::Unified => "pids.max memory.max",
+        Mode::Hybrid | Mode::Legacy => "pids/pids.max memory/memory.limit_in_bytes",
+    };
+    let mut world = World::new(&format!("cd /sys/fs/cgroup; cat {files}; ulimit -n; umask"));
     let text = r#"{"pids":{"limit":33},"memory":{"limit":67108864},"devices":[{"allow":false}]}"#;
     world.linux().resources = serde_json::from_str(text).unwrap();
     world.process().rlimits =
