@@ -9,10 +9,12 @@
     clippy::unwrap_used,
     clippy::missing_panics_doc,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "tests fail by panicking and talk to a terminal"
 )]
 
 pub mod brig;
+pub mod forked;
 pub mod image;
 pub mod process;
 pub mod registry;

@@ -14,6 +14,8 @@ use crate::{Result, release};
 /// Everything the rows need; it all ends on drop.
 pub(super) struct World {
     pub(super) brig: Brig,
+    /// Started by hand: one that a command starts leaves the command's network namespace.
+    _brig_daemon: Background,
     pub(super) registry: Registry,
     docker_socket: PathBuf,
     pub(super) dockerd: Background,
@@ -30,8 +32,17 @@ impl World {
         registry.push(&layout, "library/busybox:latest");
         let brig = Brig::new(&program);
         brig.mirror_docker_io(registry.address());
+        let brig_daemon = start_brig(&brig);
         let (containerd, dockerd, docker_socket) = start_docker(directory.path(), &registry)?;
-        let world = Self { brig, registry, docker_socket, dockerd, containerd, directory };
+        let world = Self {
+            brig,
+            _brig_daemon: brig_daemon,
+            registry,
+            docker_socket,
+            dockerd,
+            containerd,
+            directory,
+        };
         world.pull_busybox(&layout)?;
         Ok(world)
     }
@@ -83,6 +94,15 @@ fn docker_cli(socket: &Path, arguments: &[&str]) -> Command {
     command.env_remove("DOCKER_CONTEXT").arg("-H").arg(format!("unix://{}", socket.display()));
     command.args(arguments);
     command
+}
+
+fn start_brig(brig: &Brig) -> Background {
+    let mut command = brig.command(&["daemon"]);
+    let daemon = Background::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    eventually("brig answers", Duration::from_secs(60), || {
+        std::os::unix::net::UnixStream::connect(brig.socket()).ok()
+    });
+    daemon
 }
 
 fn start_docker(

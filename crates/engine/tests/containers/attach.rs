@@ -7,8 +7,8 @@ use engine::{AttachEnd, AttachSession};
 use linux::process::SingleThreaded;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::Test;
 use crate::world::test;
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("attach::a_change_of_size_is_seen", a_change_of_size_is_seen),

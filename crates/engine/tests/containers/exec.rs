@@ -5,8 +5,8 @@ use engine::container::{ExecSpec, ExecStart};
 use linux::process::SingleThreaded;
 
 use crate::attach::converse;
-use crate::harness::Test;
 use crate::world::test;
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("exec::output_and_status", output_and_status),

@@ -6,8 +6,8 @@ use engine::container::{Port, Protocol, PublishSpec, RemoveOptions, RestartPolic
 use engine::{Error, EventFilter, Status};
 use linux::process::SingleThreaded;
 
-use crate::harness::Test;
 use crate::world::{all, sh, test};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("life::runs_and_ends", runs_and_ends),

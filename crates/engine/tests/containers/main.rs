@@ -14,7 +14,7 @@
 
 mod attach;
 mod exec;
-mod harness;
+mod init;
 mod life;
 mod measure;
 mod options;
@@ -25,13 +25,15 @@ mod world;
 
 use std::process::ExitCode;
 
+use testkit::forked;
+
 fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     if name == "/sbin/brig-init" {
-        return harness::init();
+        return init::run();
     }
-    harness::seal();
-    let tests: Vec<harness::Test> = [
+    forked::seal();
+    let tests: Vec<forked::Test> = [
         life::TESTS,
         attach::TESTS,
         exec::TESTS,
@@ -41,5 +43,5 @@ fn main() -> ExitCode {
         together::TESTS,
     ]
     .concat();
-    harness::run(&tests, measure::TESTS)
+    forked::run(&tests, measure::TESTS)
 }

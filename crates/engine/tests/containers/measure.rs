@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use engine::container::WaitCondition;
 use linux::process::SingleThreaded;
 
-use crate::harness::Test;
 use crate::world::{World, sh, test};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[("measure::run_of_true", run_of_true)];
 

@@ -3,8 +3,8 @@
 use engine::container::{MountKind, MountSpec, NetworkMode, Ulimit};
 use linux::process::SingleThreaded;
 
-use crate::harness::Test;
 use crate::world::{sh, test};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("options::identity_and_environment", identity_and_environment),

@@ -6,8 +6,8 @@ use engine::container::{MountKind, MountSpec, RestartPolicy, WaitCondition};
 use engine::{Error, Status};
 use linux::process::{Pid, PidFd, SingleThreaded};
 
-use crate::harness::Test;
 use crate::world::{World, test};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("policy::a_start_that_fails_is_tried_again", a_start_that_fails_is_tried_again),

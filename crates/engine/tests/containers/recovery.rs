@@ -7,8 +7,8 @@ use engine::container::{
 use linux::process::{Pid, PidFd, SingleThreaded};
 
 use crate::attach::converse;
-use crate::harness::Test;
 use crate::world::{all, test};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("recovery::running_ones_are_adopted", running_ones_are_adopted),

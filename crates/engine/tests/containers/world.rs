@@ -61,7 +61,7 @@ pub(crate) fn all() -> engine::ListFilter {
 }
 
 async fn open(root: &TempDir, launcher: Launcher) -> Arc<Engine> {
-    open_as(root, launcher, crate::harness::executable()).await
+    open_as(root, launcher, testkit::forked::executable()).await
 }
 
 async fn open_as(root: &TempDir, launcher: Launcher, executable: PathBuf) -> Arc<Engine> {

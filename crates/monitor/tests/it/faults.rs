@@ -9,10 +9,10 @@ use monitor::launcher::{Options, Restart};
 use monitor::protocol::{Command, Event, FdRole, Notice};
 use oci::runtime::Memory;
 
-use crate::harness::Test;
 use crate::world::{
     ALL, Attached, World, exited, is_alive, kill, next, release, started, wait_until,
 };
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("faults::a_killed_monitor_is_replaced_and_nothing_is_lost", monitor_killed),

@@ -3,8 +3,8 @@
 use linux::process::SingleThreaded;
 use observe::log::LogOptions;
 
-use crate::harness::Test;
 use crate::world::{World, exited, release, started};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("log::rotates_and_compresses_while_the_container_writes", rotates),

@@ -14,7 +14,6 @@
 mod attach;
 mod exec;
 mod faults;
-mod harness;
 mod life;
 mod log;
 mod resources;
@@ -22,9 +21,11 @@ mod world;
 
 use std::process::ExitCode;
 
+use testkit::forked;
+
 fn main() -> ExitCode {
-    let tests: Vec<harness::Test> =
+    let tests: Vec<forked::Test> =
         [attach::TESTS, exec::TESTS, faults::TESTS, life::TESTS, log::TESTS, resources::TESTS]
             .concat();
-    harness::run(&tests)
+    forked::run(&tests, &[])
 }

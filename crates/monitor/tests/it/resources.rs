@@ -8,8 +8,8 @@ use linux::process::SingleThreaded;
 use monitor::client::Control;
 use monitor::protocol::{Command, Event, FdRole};
 
-use crate::harness::Test;
 use crate::world::{World, exited, next, release, started};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("resources::an_idle_monitor_is_small_and_sleeps", idle),

@@ -2,8 +2,8 @@
 
 use linux::process::SingleThreaded;
 
-use crate::harness::Test;
 use crate::world::World;
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("device::default_nodes_and_links", defaults),

@@ -4,8 +4,8 @@ use linux::process::{ExitStatus, SingleThreaded};
 use oci::runtime::Process;
 use runtime::{Created, Error, ExecRequest, Stdio};
 
-use crate::harness::Test;
 use crate::world::{World, piped, read, text};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("exec::joins_namespaces_and_control_groups", joins),

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use linux::process::SingleThreaded;
 use runtime::Stdio;
 
-use crate::harness::Test;
 use crate::world::{World, piped, read, text};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("hardening::our_program_cannot_be_overwritten", own_program),

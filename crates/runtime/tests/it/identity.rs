@@ -3,8 +3,8 @@
 use linux::process::SingleThreaded;
 use oci::runtime::{IdMapping, Namespace, NamespaceKind};
 
-use crate::harness::Test;
 use crate::world::{World, text};
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("identity::default_capabilities", capabilities),

@@ -5,7 +5,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stdout,
     reason = "tests fail by panicking; without the usual harness clippy does not see that they are"
 )]
@@ -14,7 +13,6 @@ mod basic;
 mod device;
 mod exec;
 mod hardening;
-mod harness;
 mod identity;
 mod mount;
 mod terminal;
@@ -22,12 +20,14 @@ mod world;
 
 use std::process::ExitCode;
 
+use testkit::forked;
+
 fn main() -> ExitCode {
     if hardening::is_inside() {
         return hardening::inside();
     }
-    harness::seal();
-    let tests: Vec<harness::Test> = [
+    forked::seal();
+    let tests: Vec<forked::Test> = [
         basic::TESTS,
         device::TESTS,
         exec::TESTS,
@@ -37,5 +37,5 @@ fn main() -> ExitCode {
         terminal::TESTS,
     ]
     .concat();
-    harness::run(&tests)
+    forked::run(&tests, &[])
 }

@@ -5,8 +5,8 @@ use std::fs;
 use linux::cgroup::{Layout, Mode};
 use linux::process::SingleThreaded;
 
-use crate::harness::Test;
 use crate::world::World;
+use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("mount::volumes_of_directories_and_files", volumes),
