@@ -2,6 +2,7 @@
 //! comes back.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use linux::nftables::{self, News, Transaction};
@@ -11,16 +12,21 @@ use crate::flow;
 use crate::foreign::{self, Foreign};
 use crate::networks::Parts;
 use crate::pool::lock;
+use crate::port::Protocol;
 use crate::record::EndpointRecord;
 use crate::ruleset::{self, MAPS, PortElement};
 
 impl Parts {
     /// Adds an endpoint's map elements. Whoever has bound a port owns it: an endpoint that still has
-    /// the same element is one whose container has ended and that is about to be disconnected.
+    /// the same element is one whose container has ended and that is about to be disconnected. (Of
+    /// SCTP ports there may be no sockets: they belong to whoever came first.)
     pub(crate) fn publish(&self, record: &EndpointRecord) -> Result<(), Error> {
         let elements = ruleset::elements(record);
         let mut transaction = Transaction::new(&self.table);
-        for element in self.with_another(&elements, record) {
+        let bound = |element: &&PortElement| {
+            element.key.as_bytes().first() != Some(&Protocol::Sctp.number())
+        };
+        for element in self.with_another(&elements, record).into_iter().filter(bound) {
             transaction.delete_element(element.map, &element.key);
         }
         for PortElement { map, key, target } in &elements {
@@ -30,6 +36,7 @@ impl Parts {
         match firewall.commit(transaction) {
             // Somebody has flushed it just now.
             Err(error) if is_missing(&error) => self.rebuild(&mut firewall)?,
+            Err(error) if is_there(&error) => return Err(in_use(record, error)),
             result => result.map_err(Error::kernel("publish ports of container", &record.name))?,
         }
         drop(firewall);
@@ -152,6 +159,29 @@ impl Parts {
         let bridge = &self.workshop.bridge.record.link;
         work(&mut Foreign { socket: &mut socket, own: &self.table, bridge })
     }
+}
+
+/// Somebody else has one of the ports, which can only be one of those without a socket.
+fn in_use(record: &EndpointRecord, error: linux::Error) -> Error {
+    let mut ports = record.ports.iter();
+    match ports.find(|port| port.protocol == Protocol::Sctp) {
+        Some(port) => Error::PortInUse {
+            endpoint: record.name.clone(),
+            address: match port.host_address {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]"),
+            },
+            port: port.host_port,
+            protocol: port.protocol,
+            holder: None,
+        },
+        None => Error::kernel("publish ports of container", &record.name)(error),
+    }
+}
+
+fn is_there(error: &linux::Error) -> bool {
+    const EXISTS: i32 = 17;
+    error.errno().is_some_and(|errno| errno.raw_os_error() == EXISTS)
 }
 
 fn is_missing(error: &linux::Error) -> bool {

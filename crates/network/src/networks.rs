@@ -380,7 +380,7 @@ impl Networks {
         if let Err(error) = self.parts.publish(&record) {
             lock(&self.parts.endpoints).remove(&record.container);
             self.give_back(prepared, wish);
-            return Err(error);
+            return Err(self.name_container(error));
         }
         self.parts.names.insert(&record);
         Ok(Endpoint { record, namespace: prepared.namespace, held, splice })

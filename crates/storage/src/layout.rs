@@ -123,7 +123,10 @@ impl Layout {
     /// # Errors
     /// When the directories have somebody else's files, or the lock's cannot be made.
     pub fn start_lock(&self) -> io::Result<crate::StartLock> {
-        crate::ownership::check(self).map_err(io::Error::other)?;
+        crate::ownership::check(self).map_err(|error| match &error {
+            crate::Error::Io { source, .. } => io::Error::new(source.kind(), error),
+            _ => io::Error::other(error),
+        })?;
         crate::lock::start(&self.run)
     }
 

@@ -231,7 +231,9 @@ fn port_53_is_free_for_the_host_and_for_containers() {
             UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53)).unwrap(),
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, 53)).unwrap(),
         );
+        assert!(!networks.has_names());
         let service = Running::start(&networks, &path, Vec::new());
+        assert!(networks.has_names());
         let client = networks.connect(&request("client")).unwrap();
         let gateway = client.record.gateway.ipv4;
         let asks = || ask(&client.namespace, gateway.into(), "client", RecordType::A);

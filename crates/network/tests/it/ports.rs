@@ -327,6 +327,29 @@ fn a_port_goes_from_a_container_that_has_ended_to_the_next() {
     });
 }
 
+#[test]
+fn a_port_without_a_socket_belongs_to_whoever_came_first() {
+    on_host(|| {
+        let networks = open();
+        let asked = |name: &str| {
+            let mut wanted = request(name);
+            let port = tcp(None, 7777, 80);
+            wanted.ports = vec![PublishedPort { protocol: Protocol::Sctp, ..port }];
+            networks.connect(&wanted)
+        };
+        let first = asked("first").unwrap();
+        let error = asked("second").unwrap_err();
+        assert!(matches!(&error, Error::PortInUse { port: 7777, .. }), "{error}");
+        assert!(
+            error.to_string().contains("7777 failed: port is already allocated by "),
+            "{error}"
+        );
+        networks.disconnect(&first.record).unwrap();
+        drop(first);
+        assert!(asked("third").is_ok());
+    });
+}
+
 /// The instance's table, if there is one.
 fn table_now() -> Option<String> {
     let mut list = stdx::process::command("nft");
