@@ -126,3 +126,23 @@ fn a_root_with_somebody_elses_files_is_left_alone() {
     assert_eq!(names, ["theirs"]);
     assert!(!brig.root().join("data").exists());
 }
+
+/// How much is logged is said by the command that starts the daemon, or by the configuration.
+#[test]
+fn as_much_is_logged_as_asked_for() {
+    let log = |brig: &Brig, words: &[&str]| {
+        drop(brig.ok(words));
+        drop(brig.ok(&["system", "shutdown"]));
+        fs::read_to_string(brig.root().join("data/daemon.log")).unwrap()
+    };
+    let brig = Brig::new(BRIG);
+    let told = log(&brig, &["version"]);
+    assert!(told.contains(" INFO ") && !told.contains("DEBUG"), "{told}");
+    let brig = Brig::new(BRIG);
+    let told = log(&brig, &["--log-level", "error", "version"]);
+    assert!(!told.contains(" INFO "), "{told}");
+    let brig = Brig::new(BRIG);
+    fs::write(brig.config_path(), "[daemon]\ndebug = true\n").unwrap();
+    let told = log(&brig, &["version"]);
+    assert!(told.contains("DEBUG"), "{told}");
+}

@@ -78,6 +78,10 @@ fn environment_and_names() {
     let text = said(&brig, &options, "echo $A, $B, $HOME, ${NOT_SET-not set}");
     let home = brig.root().parent().unwrap().display().to_string();
     assert_eq!(text, format!("of the file, by hand, {home}, not set"));
+    let create = ["create", "--name", "noted", "--annotation", "a=b", "busybox", "true"];
+    drop(brig.ok(&create));
+    let notes = brig.ok(&["inspect", "-f", "{{index .HostConfig.Annotations \"a\"}}", "noted"]);
+    assert_eq!(notes, "b");
     let options = ["--network", "host", "--dns", "10.9.8.7", "--dns-search", "."];
     let text = said(&brig, &options, "grep -v '^options' /etc/resolv.conf");
     assert_eq!(text, "nameserver 10.9.8.7");

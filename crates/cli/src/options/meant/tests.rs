@@ -208,7 +208,7 @@ fn networks() {
         &expect![[r#"
             .ExposedPorts {"53/udp":{},"80/tcp":{},"99/tcp":{}}
             .HostConfig.Dns ["1.1.1.1"]
-            .HostConfig.DnsSearch [""]
+            .HostConfig.DnsSearch ["."]
             .HostConfig.ExtraHosts ["a:1.2.3.4"]
             .HostConfig.PortBindings {"53/udp":[{"HostIp":"127.0.0.1","HostPort":""}],"80/tcp":[{"HostIp":"","HostPort":"8080"}]}
             .HostConfig.PublishAllPorts true
