@@ -5,10 +5,10 @@ use std::time::Duration;
 use engine::container::{AttachRequest, LogQuery, Stdin, TerminalSize, WaitCondition};
 use engine::{AttachEnd, AttachSession};
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::test;
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("attach::a_change_of_size_is_seen", a_change_of_size_is_seen),

@@ -3,10 +3,10 @@
 use engine::Error;
 use engine::container::{ExecSpec, ExecStart};
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 
 use crate::attach::converse;
 use crate::world::test;
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("exec::output_and_status", output_and_status),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use engine::container::{Port, Protocol, PublishSpec, RemoveOptions, RestartPolicy, WaitCondition};
 use engine::{Error, EventFilter, Status};
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 
 use crate::world::{all, sh, test};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("life::runs_and_ends", runs_and_ends),

@@ -13,6 +13,7 @@
 )]
 
 mod attach;
+mod defaults;
 mod exec;
 mod init;
 mod life;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         life::TESTS,
         attach::TESTS,
         exec::TESTS,
+        defaults::TESTS,
         options::TESTS,
         recovery::TESTS,
         policy::TESTS,

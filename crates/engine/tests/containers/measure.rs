@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use engine::container::WaitCondition;
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 
 use crate::world::{World, sh, test};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[("measure::run_of_true", run_of_true)];
 

@@ -2,9 +2,9 @@
 
 use engine::container::{MountKind, MountSpec, NetworkMode, Ulimit};
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 
 use crate::world::{sh, test};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("options::identity_and_environment", identity_and_environment),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use engine::container::{MountKind, MountSpec, RestartPolicy, WaitCondition};
 use engine::{Error, Status};
 use linux::process::{Pid, PidFd, SingleThreaded};
+use testkit::forked::Test;
 
 use crate::world::{World, test};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("policy::a_start_that_fails_is_tried_again", a_start_that_fails_is_tried_again),

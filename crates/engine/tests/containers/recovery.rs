@@ -5,10 +5,10 @@ use engine::container::{
     AttachRequest, ExecSpec, ExecStart, RemoveOptions, RestartPolicy, WaitCondition,
 };
 use linux::process::{Pid, PidFd, SingleThreaded};
+use testkit::forked::Test;
 
 use crate::attach::converse;
 use crate::world::{all, test};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("recovery::running_ones_are_adopted", running_ones_are_adopted),

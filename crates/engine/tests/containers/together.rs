@@ -3,9 +3,9 @@
 use engine::Error;
 use engine::container::{NamespaceMode, NetworkMode, RemoveOptions, RestartPolicy, WaitCondition};
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 
 use crate::world::{sh, test};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("together::a_lent_volume_stays_for_who_uses_it", a_lent_volume_stays_for_who_uses_it),

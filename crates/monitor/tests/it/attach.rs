@@ -4,9 +4,9 @@ use std::io::Read;
 
 use linux::process::SingleThreaded;
 use monitor::protocol::{AttachStreams, Command, Event, Size, WhenSlow};
+use testkit::forked::Test;
 
 use crate::world::{ALL, Attached, World, exited, next, release, started, wait_until};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("attach::a_client_from_the_start_gets_every_byte_by_stream", streams),

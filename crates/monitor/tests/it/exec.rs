@@ -6,9 +6,9 @@ use linux::cgroup::{Group, Layout};
 use linux::process::SingleThreaded;
 use monitor::client::Control;
 use monitor::protocol::{Command, Event, Exec, Exit, Size, Stdin};
+use testkit::forked::Test;
 
 use crate::world::{ALL, Attached, Container, World, exited, next, release, started, wait_until};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("exec::runs_beside_the_main_process", runs),

@@ -8,11 +8,11 @@ use monitor::client;
 use monitor::launcher::{Options, Restart};
 use monitor::protocol::{Command, Event, FdRole, Notice};
 use oci::runtime::Memory;
+use testkit::forked::Test;
 
 use crate::world::{
     ALL, Attached, World, exited, is_alive, kill, next, release, started, wait_until,
 };
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("faults::a_killed_monitor_is_replaced_and_nothing_is_lost", monitor_killed),
@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("faults::monitor_and_launcher_killed_one_after_the_other", monitor_then_launcher),
     ("faults::a_killed_daemon_is_started_again", daemon_killed),
     ("faults::held_ports_are_free_when_the_exit_is_told", ports),
+    ("faults::a_held_port_stays_held_when_the_monitor_is_replaced", port_stays),
     ("faults::a_full_disk_does_not_hold_the_container_up", full_disk),
     ("faults::a_monitor_that_does_not_read_is_not_waited_for", not_reading),
     ("faults::running_out_of_memory_is_told", out_of_memory),
@@ -232,6 +233,23 @@ fn ports(token: &SingleThreaded) {
         std::net::UdpSocket::bind(address).unwrap();
         release(&control);
     }
+}
+
+fn port_stays(token: &SingleThreaded) {
+    let world = World::new(token);
+    let container = world.container("read line").stdin(false);
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let control = world.launch_with(&container, &[(FdRole::HeldPort, socket.as_fd())]);
+    drop(socket);
+    kill(started(&control).monitor);
+    replaced(&world);
+    let (control, _) = container.reconnect();
+    assert!(std::net::TcpListener::bind(address).is_err());
+    control.send(&Command::CloseStdin, None).unwrap();
+    exited(&control);
+    std::net::TcpListener::bind(address).unwrap();
+    release(&control);
 }
 
 fn full_disk(token: &SingleThreaded) {

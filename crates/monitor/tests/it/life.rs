@@ -4,9 +4,9 @@ use linux::cgroup::{Group, Layout};
 use linux::process::SingleThreaded;
 use monitor::client::{self, Control};
 use monitor::protocol::{Command, Event, Stdin};
+use testkit::forked::Test;
 
 use crate::world::{World, exited, is_alive, next, release, started, wait_until};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("life::a_container_runs_is_logged_and_its_exit_is_told", runs),

@@ -2,9 +2,9 @@
 
 use linux::process::SingleThreaded;
 use observe::log::LogOptions;
+use testkit::forked::Test;
 
 use crate::world::{World, exited, release, started};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("log::rotates_and_compresses_while_the_container_writes", rotates),

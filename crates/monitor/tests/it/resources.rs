@@ -7,9 +7,9 @@ use std::os::fd::AsFd;
 use linux::process::SingleThreaded;
 use monitor::client::Control;
 use monitor::protocol::{Command, Event, FdRole};
+use testkit::forked::Test;
 
 use crate::world::{World, exited, next, release, started};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("resources::an_idle_monitor_is_small_and_sleeps", idle),
@@ -61,6 +61,10 @@ fn idle(token: &SingleThreaded) {
         memory(launcher, "Pss")
     );
     assert!(private < 256);
+    for pid in monitors {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        assert!(status.contains("\nThreads:\t1\n"), "{status}");
+    }
     for (_, control, _) in &containers {
         control.send(&Command::CloseStdin, None).unwrap();
         exited(control);
@@ -159,4 +163,26 @@ fn time(token: &SingleThreaded) {
     }
     times.sort_unstable();
     println!("launch to exit {:?}, to the start {:?}", times[20].0, times[20].1);
+    time_of_execs(&world);
+}
+
+fn time_of_execs(world: &World) {
+    let container = world.container("read line").stdin(false);
+    let control = world.launch(&container);
+    started(&control);
+    let mut exec = container.exec("e", "");
+    exec.process.args = vec!["true".to_owned()];
+    let mut times = Vec::new();
+    for _ in 0..40 {
+        let start = std::time::Instant::now();
+        control.send(&Command::Exec(Box::new(exec.clone())), None).unwrap();
+        assert!(matches!(next(&control), Event::ExecStarted { .. }));
+        assert!(matches!(next(&control), Event::ExecExited { .. }));
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    println!("exec to exit {:?}", times[20]);
+    control.send(&Command::CloseStdin, None).unwrap();
+    exited(&control);
+    release(&control);
 }

@@ -3,9 +3,9 @@
 use linux::cgroup::{Layout, Mode};
 use linux::process::{ExitStatus, SingleThreaded};
 use runtime::{Rootfs, Stdio};
+use testkit::forked::Test;
 
 use crate::world::{World, mounts, piped, read, text};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("basic::runs_a_program_in_namespaces_of_its_own", own_namespaces),

@@ -1,9 +1,9 @@
 //! What lies in `/dev`.
 
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 
 use crate::world::World;
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("device::default_nodes_and_links", defaults),

@@ -3,9 +3,10 @@
 use linux::process::{ExitStatus, SingleThreaded};
 use oci::runtime::Process;
 use runtime::{Created, Error, ExecRequest, Stdio};
-
-use crate::world::{World, piped, read, text};
 use testkit::forked::Test;
+
+use crate::hardening::INSIDE;
+use crate::world::{World, piped, read, text};
 
 pub(crate) const TESTS: &[Test] = &[
     ("exec::joins_namespaces_and_control_groups", joins),
@@ -14,6 +15,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("exec::has_nothing_of_the_host_when_it_can_be_seen", bare),
     ("exec::joins_the_session_keyring_of_the_container", keyring),
     ("exec::has_the_filter_with_and_without_new_privileges", filtered),
+    ("exec::our_program_cannot_be_overwritten", own_program),
+    ("exec::working_directory_cannot_be_a_descriptor", working_directory),
     ("exec::failures_have_their_exit_codes", failures),
     ("exec::gets_a_terminal", terminal),
     ("exec::cannot_be_looked_into_before_its_program_runs", not_dumpable),
@@ -195,6 +198,31 @@ fn keyring(token: &SingleThreaded) {
             serial.unwrap()
         };
         assert_eq!(seen(), seen());
+    });
+}
+
+/// CVE-2019-5736, the second way: whoever enters a container runs what its `/proc/self/exe` is.
+fn own_program(token: &SingleThreaded) {
+    let mut world = World::new("");
+    let mut process = process(&world, "");
+    process.args = vec!["/proc/self/exe".to_owned()];
+    process.env.push(format!("{INSIDE}=1"));
+    world.while_running(token, |container| {
+        let (_, output) = run(token, container, &process).unwrap();
+        assert_eq!(output, format!("{:?}\n", rustix::io::Errno::ROFS));
+    });
+}
+
+/// CVE-2024-21626.
+fn working_directory(token: &SingleThreaded) {
+    let _host = std::fs::File::open("/").unwrap();
+    let mut world = World::new("");
+    let mut process = process(&world, "pwd; ls");
+    world.while_running(token, |container| {
+        for number in 3..20 {
+            process.cwd = format!("/proc/self/fd/{number}");
+            assert!(run(token, container, &process).is_err(), "{number}");
+        }
     });
 }
 

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use linux::process::SingleThreaded;
 use runtime::Stdio;
+use testkit::forked::Test;
 
 use crate::world::{World, piped, read, text};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("hardening::our_program_cannot_be_overwritten", own_program),
@@ -28,7 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("hardening::waiting_process_cannot_be_looked_into", looked_into),
 ];
 
-const INSIDE: &str = "BRIG_TEST_INSIDE";
+pub(crate) const INSIDE: &str = "BRIG_TEST_INSIDE";
 
 pub(crate) fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()

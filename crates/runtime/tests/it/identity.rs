@@ -2,9 +2,9 @@
 
 use linux::process::SingleThreaded;
 use oci::runtime::{IdMapping, Namespace, NamespaceKind};
+use testkit::forked::Test;
 
 use crate::world::{World, text};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("identity::default_capabilities", capabilities),

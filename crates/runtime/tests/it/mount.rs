@@ -4,9 +4,9 @@ use std::fs;
 
 use linux::cgroup::{Layout, Mode};
 use linux::process::SingleThreaded;
+use testkit::forked::Test;
 
 use crate::world::World;
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("mount::volumes_of_directories_and_files", volumes),

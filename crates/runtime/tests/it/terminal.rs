@@ -3,9 +3,9 @@
 use linux::process::SingleThreaded;
 use oci::runtime::ConsoleSize;
 use runtime::Stdio;
+use testkit::forked::Test;
 
 use crate::world::{World, read};
-use testkit::forked::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("terminal::is_the_containers_own", own),
