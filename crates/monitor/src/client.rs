@@ -21,6 +21,7 @@ use crate::protocol::{
     Command, EXIT_FILE, Event, Exit, FdRole, Launch, LaunchRequest, Notice, Request, SOCKET_FILE,
     VERSION,
 };
+use crate::record::Record;
 
 /// Bytes that wait for a monitor at most: the longest frame, and what the kernel adds.
 const ROOM: i32 = 16 << 20;
@@ -197,6 +198,15 @@ pub fn recorded_exit(run_directory: &Path) -> Result<Option<Exit>, Error> {
             Err(Error::File { operation: "read", path: path.display().to_string(), source })
         }
     }
+}
+
+/// The process that looks after a running container, as it wrote it down itself; `None` while the
+/// container is being made.
+///
+/// # Errors
+/// When there is none, or what it wrote cannot be read.
+pub fn monitor_of(run_directory: &Path) -> Result<Option<u32>, Error> {
+    Ok(Record::read(run_directory)?.started.map(|started| started.monitor))
 }
 
 fn message(peer: &str, source: serde_json::Error) -> Error {

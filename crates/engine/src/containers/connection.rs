@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use super::entry::Container;
-use super::{Shared, end};
+use super::{Shared, end, stop};
 use crate::error::{Error, Result};
 use crate::event::Action;
 use crate::rooms;
@@ -21,6 +21,8 @@ use crate::rooms;
 /// How often, and after how long each time, a monitor is looked for that may take over.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a monitor may take to say how its container is.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A launcher that lives less long does not live.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// So many of them in a row are enough.
@@ -187,7 +189,8 @@ fn find_successor<'a>(
     Box::pin(async move {
         for _ in 0..ATTEMPTS {
             tokio::time::sleep(PAUSE).await;
-            if container.live().is_none() || adopt(shared, container).await.is_ok() {
+            if container.live().is_none() || matches!(try_adopt(shared, container).await, Ok(true))
+            {
                 return true;
             }
         }
@@ -282,11 +285,36 @@ async fn readopt(shared: &Arc<Shared>, container: &Arc<Container>) {
     }
 }
 
-/// Connects to the monitor of a container that was started earlier, and follows it.
+/// Connects to the monitor of a container that was started earlier, and follows it. One that says
+/// nothing for long is killed, and its successor looked for.
 ///
 /// # Errors
-/// When there is no monitor, or it says nothing.
+/// When there is no monitor, or neither says anything.
 pub(super) async fn adopt(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
+    if try_adopt(shared, container).await? {
+        return Ok(());
+    }
+    tracing::warn!(container = container.id, "its monitor does not react and is killed");
+    let id = container.id.clone();
+    let killed = shared.rooms.blocking("kill a monitor", move |rooms| {
+        if let Ok(Some(pid)) = client::monitor_of(&rooms.store.layout().container_run_dir(&id)) {
+            stop::kill_monitor(pid, &id);
+        }
+        Ok(())
+    });
+    drop(killed.await);
+    // It has to die first.
+    for _ in 0..6 * ATTEMPTS {
+        tokio::time::sleep(PAUSE).await;
+        if matches!(try_adopt(shared, container).await, Ok(true)) {
+            return Ok(());
+        }
+    }
+    Err(Error::Conflict(format!("the monitor of {} says nothing", container.id)))
+}
+
+/// Whether its monitor has said in time how it is.
+async fn try_adopt(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<bool> {
     let run_directory = shared.rooms.store.layout().container_run_dir(&container.id);
     let control = shared
         .rooms
@@ -304,7 +332,10 @@ pub(super) async fn adopt(shared: &Arc<Shared>, container: &Arc<Container>) -> R
         .events()
         .map_err(|error| rooms::monitor("listen to the monitor of", &container.id, error))?;
     let mut frames = Frames::new(events)?;
-    let Some(Event::Snapshot(snapshot)) = frames.event().await? else {
+    let Ok(event) = tokio::time::timeout(PATIENCE, frames.event()).await else {
+        return Ok(false);
+    };
+    let Some(Event::Snapshot(snapshot)) = event? else {
         return Err(Error::Conflict(format!("the monitor of {} says nothing", container.id)));
     };
     take_over(shared, container, control, &snapshot);
@@ -312,7 +343,7 @@ pub(super) async fn adopt(shared: &Arc<Shared>, container: &Arc<Container>) -> R
         Some(exit) => end::ended(shared, container, &exit).await,
         None => shared.spawn(follow(Arc::clone(shared), Arc::clone(container), frames)),
     }
-    Ok(())
+    Ok(true)
 }
 
 fn take_over(shared: &Shared, container: &Container, control: Control, snapshot: &Snapshot) {

@@ -175,7 +175,8 @@ async fn kill_without_monitor(shared: &Arc<Shared>, container: &Arc<Container>) 
     drop(done.await);
 }
 
-fn kill_monitor(pid: u32, id: &str) {
+/// Kills a monitor that does not react; its launcher replaces it.
+pub(super) fn kill_monitor(pid: u32, id: &str) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let Some(process) = pid.and_then(|pid| PidFd::open(pid).ok()) else { return };
     // The number could mean another process by now. Read after the descriptor was opened.

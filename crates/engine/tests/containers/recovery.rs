@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("recovery::a_monitor_that_is_killed", a_monitor_that_is_killed),
     ("recovery::a_monitor_that_outlives_its_container", a_monitor_that_outlives_its_container),
     ("recovery::a_monitor_that_does_not_react", a_monitor_that_does_not_react),
+    ("recovery::a_silent_monitor_is_replaced", a_silent_monitor_is_replaced),
     ("recovery::an_exec_whose_monitor_is_killed", an_exec_whose_monitor_is_killed),
     ("recovery::policies_at_the_start", policies_at_the_start),
 ];
@@ -152,6 +153,19 @@ fn a_monitor_that_does_not_react(token: &SingleThreaded) {
         containers.remove(&id, options).await.unwrap();
         assert!(containers.list(&all()).await.unwrap().is_empty());
         assert!(!std::path::Path::new(&format!("/proc/{pid}/exe")).exists());
+    });
+}
+
+fn a_silent_monitor_is_replaced(token: &SingleThreaded) {
+    test(token, async |world| {
+        let id = world.create("sleep 1000; true").await;
+        let containers = world.engine().containers();
+        containers.start(&id).await.unwrap();
+        let pid = containers.inspect(&id, false).await.unwrap().state.pid;
+        let monitor = PidFd::open(Pid::from_raw(parent(pid)).unwrap()).unwrap();
+        world.reopen_after(|| monitor.signal(19).unwrap()).await;
+        let state = world.engine().containers().inspect(&id, false).await.unwrap().state;
+        assert_eq!((state.status, state.pid), (Status::Running, pid), "{state:?}");
     });
 }
 
