@@ -60,6 +60,8 @@ mod tests {
         let given = [("max-size", "5m"), ("max-file", "2"), ("compress", "false")];
         let log = options(&config("json-file", &given)).unwrap().unwrap();
         assert_eq!((log.max_size, log.max_files, log.compress), (5 << 20, 2, false));
+        let log = options(&config("", &[])).unwrap().unwrap();
+        assert_eq!((log.max_size, log.max_files, log.compress), (10 << 20, 3, true));
         assert!(options(&config("none", &[])).unwrap().is_none());
         assert_eq!(options(&config("", &[("max-size", "-1")])).unwrap().unwrap().max_size, 0);
         for (driver, given) in [

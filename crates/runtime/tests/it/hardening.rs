@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("hardening::working_directory_cannot_be_a_descriptor", working_directory),
     ("hardening::working_directory_link_stays_inside", working_directory_link),
     ("hardening::mount_targets_stay_inside", mount_target),
+    ("hardening::mount_targets_that_are_exchanged_stay_inside", exchanged_target),
     ("hardening::created_files_stay_inside", created_file),
     ("hardening::kernel_parameters_cannot_be_redirected", redirected_parameters),
     ("hardening::masks_stay_on_their_targets", mask_link),
@@ -169,6 +170,33 @@ fn created_file(token: &SingleThreaded) {
     world.mount("/etc/hosts", "bind", "/etc/passwd", &["bind"]);
     drop(world.run(token));
     assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+}
+
+/// Somebody exchanges a directory for a link that leads out while mounts are made below it: at no
+/// moment may anything be made where the link leads on the host.
+fn exchanged_target(token: &SingleThreaded) {
+    let victim = tempfile::tempdir().unwrap();
+    let mut world = World::new("true");
+    let (directory, link) = (world.root().join("d"), world.root().join("l"));
+    fs::create_dir(&directory).unwrap();
+    symlink(victim.path(), &link).unwrap();
+    let racer = linux::process::spawn(token, || {
+        loop {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            let here = rustix::fs::CWD;
+            _ = rustix::fs::renameat_with(here, &directory, here, &link, flags);
+        }
+    })
+    .unwrap();
+    world.mount("/d/x/y", "tmpfs", "tmpfs", &[]);
+    let file = world.directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    world.mount("/d/file", "bind", file.to_str().unwrap(), &["bind"]);
+    let results: Vec<bool> = (0..40).map(|_| world.run(token).is_ok()).collect();
+    racer.signal(9).unwrap();
+    racer.wait().unwrap();
+    let made: Vec<_> = fs::read_dir(victim.path()).unwrap().collect();
+    assert!(made.is_empty(), "{made:?} {results:?}");
 }
 
 /// CVE-2025-52881: something else is mounted where the parameter would be written.
