@@ -1,7 +1,7 @@
 //! The engine: nothing but its parts, opened and closed together.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -85,6 +85,7 @@ impl Engine {
             cancel: CancellationToken::new(),
             machine: machine(),
             kernel: kernel()?,
+            masked_paths: masked_paths(Path::new("/sys/devices/system/cpu")),
             available: available()?,
             executable,
             init_program: OnceLock::new(),
@@ -244,8 +245,35 @@ fn kernel() -> Result<KernelVersion> {
         .map_err(|error| Error::failed("understand", path, error.kind(), error))
 }
 
+/// The policy's paths, and each processor's counts of throttlings: from those one container could
+/// tell what another does (GHSA-6fw5-f8r9-fgfm). Only processors that have them are named, for each
+/// mask costs a start some time.
+fn masked_paths(processors: &Path) -> Vec<String> {
+    let mut paths: Vec<String> = policy::MASKED_PATHS.map(str::to_owned).into();
+    let entries = std::fs::read_dir(processors).into_iter().flatten().flatten();
+    let throttles = entries.map(|entry| entry.path().join("thermal_throttle"));
+    paths.extend(throttles.filter(|path| path.is_dir()).map(|path| path.display().to_string()));
+    paths
+}
+
 fn available() -> Result<Vec<String>> {
     let set = capability::Set::permitted_here()
         .map_err(|error| rooms::kernel("read", "our capabilities", error))?;
     Ok(set.names().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked_paths;
+
+    #[test]
+    fn processors_that_count_throttlings_are_masked() {
+        let processors = tempfile::tempdir().unwrap();
+        let throttle = processors.path().join("cpu0/thermal_throttle");
+        std::fs::create_dir_all(&throttle).unwrap();
+        std::fs::create_dir_all(processors.path().join("cpu1/topology")).unwrap();
+        let paths = masked_paths(processors.path());
+        assert_eq!(paths.len(), policy::MASKED_PATHS.len() + 1);
+        assert_eq!(paths.last().map(String::as_str), throttle.to_str());
+    }
 }

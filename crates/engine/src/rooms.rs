@@ -38,6 +38,8 @@ pub(crate) struct Rooms {
     pub(crate) kernel: policy::seccomp::KernelVersion,
     /// `/brig-<id6>`.
     pub(crate) cgroup_parent: String,
+    /// What is masked in a container unless it asks for something else.
+    pub(crate) masked_paths: Vec<String>,
     /// Capabilities this process can give away, without `CAP_`.
     pub(crate) available: Vec<String>,
     /// Our own program as a file of the host, as far as its path is known.

@@ -4,7 +4,7 @@
 //! the question's id, a first byte that says how much of the question it repeats.
 #![no_main]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use network::{NameService, NameServiceOptions, Names};
 use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
 
-const SERVICE: &str = "127.0.0.1:53";
 const UPSTREAM: &str = "127.0.0.2:53";
 /// Answered by the service itself: a question for `gateway.test`, class IN, type A.
 const KNOWN: &[u8] =
@@ -21,6 +20,7 @@ const KNOWN: &[u8] =
 struct World {
     runtime: Runtime,
     client: UdpSocket,
+    address: SocketAddr,
     answer: Arc<Mutex<Vec<u8>>>,
     _service: NameService,
 }
@@ -32,17 +32,17 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (question, answer) = bytes.split_at(usize::from(*length).min(bytes.len()));
     let world = &*WORLD;
     *world.answer.lock().expect("no panic") = answer.to_owned();
-    world.runtime.block_on(ask(&world.client, question));
+    world.runtime.block_on(ask(world, question));
 });
 
 /// Asks, then asks something that is known, and waits for the answer to that.
-async fn ask(client: &UdpSocket, question: &[u8]) {
-    client.send_to(question, SERVICE).await.expect("sent");
+async fn ask(World { client, address, .. }: &World, question: &[u8]) {
+    client.send_to(question, address).await.expect("sent");
     // Time for a forwarded question to go out and its answer to come back.
     for _ in 0..8 {
         tokio::task::yield_now().await;
     }
-    client.send_to(KNOWN, SERVICE).await.expect("sent");
+    client.send_to(KNOWN, address).await.expect("sent");
     let mut buffer = [0; 4096];
     loop {
         let received = tokio::time::timeout(Duration::from_secs(5), client.recv(&mut buffer));
@@ -75,7 +75,10 @@ fn world() -> World {
         let service = NameService::start(&Arc::<Names>::default(), options);
         (client, service.expect("the service starts"))
     });
-    World { runtime, client, answer, _service: service }
+    // The first of its sockets takes datagrams.
+    let first = service.sockets().expect("its sockets").swap_remove(0);
+    let address = std::net::UdpSocket::from(first).local_addr().expect("an address");
+    World { runtime, client, address, answer, _service: service }
 }
 
 /// The upstream: the input's answer first, then one that ends the wait for it.

@@ -241,6 +241,21 @@ fn a_container_ended_without_a_witness_says_so() {
     assert!(events.contains(&id), "{events}");
 }
 
+/// None of brig's processes can be used to overwrite the program (CVE-2019-5736): each runs it from
+/// a read-only mount, so that it is no question of when somebody tries.
+#[test]
+fn the_running_program_cannot_be_overwritten() {
+    let brig = Brig::new(BRIG);
+    drop(brig.ok(&["run", "-d", "--init", "--name", "one", "hello", "serve"]));
+    let pid: u32 = brig.ok(&["inspect", "-f", "{{.State.Pid}}", "one"]).parse().unwrap();
+    let monitor = parent_of(pid);
+    for id in [brig.daemon_id().unwrap(), parent_of(monitor), monitor] {
+        let mount = rustix::fs::statvfs(format!("/proc/{id}/exe")).unwrap();
+        assert!(mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY), "{id}");
+    }
+    drop(brig.ok(&["rm", "-f", "one"]));
+}
+
 #[test]
 fn two_daemons_on_one_root() {
     let brig = Brig::new(BRIG);

@@ -57,7 +57,8 @@ fn inspect(shared: &Shared, state: &State) -> ContainerInspect {
     let logs = log::options(&record.spec.host.log).ok().flatten().is_some();
     let security = &record.spec.host.security;
     let confinement = spec::confinement(security).unwrap_or_default();
-    let (masked_paths, read_only_paths) = spec::system_paths(security, &confinement);
+    let (masked_paths, read_only_paths) =
+        spec::system_paths(security, &confinement, &shared.rooms.masked_paths);
     let mut words = record.spec.entrypoint.iter().chain(&record.spec.command).flatten().cloned();
     let pid = state.live.as_ref().map(|live| live.pid);
     let mut spec = record.spec.clone();

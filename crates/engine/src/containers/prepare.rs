@@ -367,6 +367,7 @@ fn generate(
         namespaces: &namespaces(spec, generation.others)?,
         devices: &devices(spec)?,
         block_devices: &block_devices(spec),
+        masked_paths: &rooms.masked_paths,
         available: &rooms.available,
         seccomp: seccomp(rooms, &confinement.seccomp, &capabilities)?,
     })

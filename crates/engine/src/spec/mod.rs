@@ -49,6 +49,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) devices: &'a [HostDevice],
     /// Host path of a block device → major and minor number, for rates and weights.
     pub(crate) block_devices: &'a BTreeMap<String, (u32, u32)>,
+    /// What is masked unless the options say something else.
+    pub(crate) masked_paths: &'a [String],
     /// Capabilities this process itself could give away, without `CAP_`.
     pub(crate) available: &'a [String],
     /// The filter of system calls; absent for none.
@@ -116,7 +118,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
     let security = &spec.host.security;
     let confinement = confinement(security)?;
     let shares_uts = inputs.namespaces.uts != NamespaceSource::New;
-    let (masked_paths, readonly_paths) = system_paths(security, &confinement);
+    let (masked_paths, readonly_paths) = system_paths(security, &confinement, inputs.masked_paths);
     Ok(Spec {
         oci_version: VERSION.to_owned(),
         process: Some(process::container_process(inputs, &confinement)?),
@@ -148,21 +150,20 @@ fn cgroup_path(inputs: &Inputs<'_>) -> String {
     format!("{}/{}", parent.trim_end_matches('/'), inputs.id)
 }
 
-/// Masked and read-only paths in force.
+/// Masked and read-only paths in force; `masked` are those masked by default.
 pub(crate) fn system_paths(
     security: &SecurityOptions,
     confinement: &Confinement,
+    masked: &[String],
 ) -> (Vec<String>, Vec<String>) {
     let open = security.privileged || confinement.system_paths_unconfined;
-    let choose = |given: &Option<Vec<String>>, default: &[&str]| match given {
+    let choose = |given: &Option<Vec<String>>, default: Vec<String>| match given {
         Some(paths) => paths.clone(),
         None if open => Vec::new(),
-        None => default.iter().map(|path| (*path).to_owned()).collect(),
+        None => default,
     };
-    (
-        choose(&security.masked_paths, &policy::MASKED_PATHS),
-        choose(&security.read_only_paths, &policy::READ_ONLY_PATHS),
-    )
+    let read_only = policy::READ_ONLY_PATHS.map(str::to_owned).into();
+    (choose(&security.masked_paths, masked.to_vec()), choose(&security.read_only_paths, read_only))
 }
 
 fn namespaces(wanted: &Namespaces) -> Vec<Namespace> {

@@ -54,6 +54,7 @@ impl World {
             namespaces: &self.namespaces,
             devices: &[],
             block_devices: &BTreeMap::from([("/dev/sda".to_owned(), (8, 0))]),
+            masked_paths: &words("/proc/kcore /sys/firmware"),
             available: &words("CHOWN KILL SYS_ADMIN"),
             seccomp: None,
         })
