@@ -81,6 +81,9 @@ pub fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
 /// Bytes written to a unix stream socket that the peer has not read yet, counted as the kernel
 /// keeps them (`SIOCOUTQ`, unix(7)); each time the peer reads, the socket becomes writable anew.
 ///
+/// (It tells so while one byte of a message that has been read is still counted (`sock_wfree`): who
+/// looks at that moment is not told again. No message counts as little as one byte.)
+///
 /// # Errors
 /// What the kernel says.
 pub fn unread_by_peer(socket: BorrowedFd<'_>) -> Result<usize, Error> {
@@ -92,7 +95,7 @@ pub fn unread_by_peer(socket: BorrowedFd<'_>) -> Result<usize, Error> {
         let errno = Errno::from_raw_os_error(errno);
         return Err(Error::new("count what is unread in", "a socket", errno));
     }
-    Ok(usize::try_from(count).unwrap_or_default())
+    Ok(usize::try_from(count.saturating_sub(1)).unwrap_or_default())
 }
 
 /// How many bytes a socket takes before its peer reads, as the kernel counts them: each message

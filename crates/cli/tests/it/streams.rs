@@ -221,10 +221,19 @@ fn input_is_not_taken_when_asked() {
     let mut deaf = piped(&mut brig.command(&["attach", "--no-stdin", "one"]));
     deaf.stdin.take().unwrap().write_all(b"lost\n").unwrap();
     let mut child = piped(&mut brig.command(&["attach", "one"]));
-    child.stdin.take().unwrap().write_all(b"kept\n").unwrap();
-    let mut line = String::new();
-    BufReader::new(deaf.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "kept\n");
+    let mut heard = BufReader::new(deaf.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (sender, first) = std::sync::mpsc::channel();
+    let listener = std::thread::spawn(move || sender.send(heard.next()));
+    // Again until both are attached: neither hears what came before.
+    let mut stdin = child.stdin.take().unwrap();
+    let line = loop {
+        stdin.write_all(b"kept\n").unwrap();
+        if let Ok(line) = first.recv_timeout(Duration::from_millis(50)) {
+            break line;
+        }
+    };
+    assert_eq!(line.as_deref(), Some("kept"));
+    drop(listener.join().unwrap());
     drop(brig.ok(&["rm", "-f", "one"]));
     for mut child in [deaf, child] {
         _ = child.wait().unwrap();

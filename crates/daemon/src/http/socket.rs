@@ -32,9 +32,13 @@ impl Socket {
     /// the bare socket: output that came along with the head would be lost to them.
     pub(super) async fn until_read(&self) {
         let Self::Unix(stream) = self else { return };
+        // A descriptor of its own: what is waited for here must not be taken for the stream's being
+        // full, which it would then be until its client reads again.
+        let copy = stream.as_fd().try_clone_to_owned().map(std::os::unix::net::UnixStream::from);
+        let Ok(watched) = copy.and_then(UnixStream::from_std) else { return };
         let all_read =
-            stream.async_io(Interest::WRITABLE, || {
-                match linux::socket::unread_by_peer(stream.as_fd()) {
+            watched.async_io(Interest::WRITABLE, || {
+                match linux::socket::unread_by_peer(watched.as_fd()) {
                     Ok(0) | Err(_) => Ok(()),
                     Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
                 }
@@ -216,6 +220,49 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::Socket;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// A client that reads nothing yet, not even the head, does not hold up what follows.
+    #[tokio::test]
+    async fn a_stream_takes_output_whether_or_not_its_head_was_read() {
+        let (served, mut client) = UnixStream::pair().unwrap();
+        let mut socket = Socket::Unix(served);
+        socket.write_all(b"head").await.unwrap();
+        socket.until_read().await;
+        tokio::time::timeout(LONG, socket.write_all(b"output")).await.unwrap().unwrap();
+        let mut read = [0; 10];
+        client.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"headoutput");
+    }
+
+    /// The client may read at the very moment at which that is looked for.
+    #[tokio::test]
+    async fn a_head_that_is_read_meanwhile_is_not_waited_for() {
+        for _ in 0..2000 {
+            let (served, client) = UnixStream::pair().unwrap();
+            let mut socket = Socket::Unix(served);
+            let reader = std::thread::spawn(move || {
+                let mut client = client.into_std().unwrap();
+                client.set_nonblocking(false).unwrap();
+                std::io::Read::read(&mut client, &mut [0; 64]).map(|_| client)
+            });
+            socket.write_all(b"head").await.unwrap();
+            socket.until_read().await;
+            tokio::time::timeout(LONG, socket.write_all(b"output")).await.unwrap().unwrap();
+            drop(reader.join().unwrap().unwrap());
         }
     }
 }
