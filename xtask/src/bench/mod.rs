@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: brig beside runc, crun, podman and docker on this machine, in one run.
 //!
 //! Commands of the peers are interleaved with ours, so that a noisy machine is noisy for both, and
-//! what is quoted is the ratio of medians. The whole run lives in a network namespace of its own:
-//! no firewall rule and no link of the host is touched.
+//! what is quoted is the ratio of medians. The whole run lives in network and mount namespaces of its
+//! own: no firewall rule and no link of the host is touched, and no mount of a peer is left.
 
 mod containers;
 mod crun;
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 fn enter_namespace(arguments: &[String]) -> Result<()> {
     let status = stdx::process::command("unshare")
-        .args(["--net", "--"])
+        .args(["--net", "--mount", "--"])
         .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
         .arg(std::env::current_exe()?)
         .args(["bench", INSIDE])
