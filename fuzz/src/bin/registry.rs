@@ -61,7 +61,15 @@ fn world() -> World {
         });
     });
     let mut config = Config::new().with_plain_http("127.0.0.1:5000");
-    config.retry = RetryPolicy { attempts: 1, resumptions: 1, ..RetryPolicy::default() };
+    // Nothing is worth waiting for.
+    config.retry = RetryPolicy {
+        attempts: 1,
+        resumptions: 1,
+        outages: 0,
+        first_delay: Duration::from_millis(1),
+        longest_delay: Duration::from_millis(1),
+        longest_retry_after: Duration::ZERO,
+    };
     config.timeouts =
         Timeouts { connect: Duration::from_millis(100), read: Duration::from_millis(100) };
     World { client: Client::new(config), runtime, responses }
