@@ -9,8 +9,6 @@ fn main() {
         // The short cut into the sealed program; see `linux::process::entry`.
         arguments.push("-Wl,-e,brig_entry");
     }
-    // Relocations as a bitmap: a fraction of what is read at each start.
-    arguments.push("-Wl,-z,pack-relative-relocs");
     let lines = arguments.iter().map(|argument| format!("cargo::rustc-link-arg-bins={argument}"));
     let text = lines.collect::<Vec<_>>().join("\n");
     println!("cargo::rerun-if-changed=build.rs\n{text}");

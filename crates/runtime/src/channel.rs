@@ -3,7 +3,7 @@
 //! ```text
 //! caller                                   process
 //!   │  ← Born (+ pidfd)                       │ only for `exec`, from the one that makes it
-//!   │ Proceed (ids mapped, in its cgroup)  →  │ waits for it before it needs either
+//!   │ Proceed (+ what it needs)            →  │ waits for it before it needs ids or cgroup
 //!   │  ← Ready (+ terminal)                   │ all is set up but what cannot be undone
 //!   │ Start                                →  │ last steps, exec
 //!   │  ← end of file                          │ exec succeeded: the socket is close-on-exec
@@ -15,12 +15,12 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use linux::cgroup::Entrance;
 use linux::process::{Pid, PidFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
-    socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
 };
 
 use crate::Error;
@@ -77,6 +77,25 @@ impl From<linux::Error> for Failure {
     }
 }
 
+/// What the process gets from the caller when it may proceed.
+#[derive(Debug, Default)]
+pub(crate) struct Gifts {
+    /// The network namespace to join, when it was made beside everything else.
+    pub network: Option<OwnedFd>,
+    /// The way into its groups of cgroup v1; nothing for a process that has been moved.
+    pub entrance: Entrance,
+}
+
+impl Gifts {
+    /// The network namespace last.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.entrance.doors().iter().chain(&self.network).map(AsFd::as_fd).collect()
+    }
+}
+
+/// A network namespace, and more than there are hierarchies of cgroup v1.
+const MOST_DESCRIPTORS: usize = 24;
+
 /// Both ends.
 pub(crate) fn pair() -> Result<(Parent, Child), Error> {
     let (parent, child) =
@@ -91,8 +110,15 @@ impl Parent {
     }
 
     /// Lets the process use its ids and its control group.
-    pub(crate) fn proceed(&self, process: &PidFd) -> Result<(), Error> {
-        self.say(PROCEED, process)
+    pub(crate) fn proceed(&self, process: &PidFd, gifts: &Gifts) -> Result<(), Error> {
+        self.say(&[PROCEED, u8::from(gifts.network.is_some())], &gifts.descriptors(), process)
+    }
+
+    /// As [`Self::proceed`], to a process that is not born yet.
+    pub(crate) fn promise(&self, gifts: &Gifts) -> Result<(), Error> {
+        let word = [PROCEED, u8::from(gifts.network.is_some())];
+        speak(&self.socket, &word, &gifts.descriptors())
+            .map_err(|errno| linux::Error::new("speak to", "the container's process", errno).into())
     }
 
     /// Waits until the process is set up; gives the master of its terminal.
@@ -128,12 +154,17 @@ impl Parent {
 
     /// Opens the gate.
     pub(crate) fn open_gate(&self, process: &PidFd) -> Result<(), Error> {
-        self.say(START, process)
+        self.say(&[START], &[], process)
     }
 
     /// Opens the gate; returns when exec has closed the socket.
     pub(crate) fn start(&self, process: &PidFd) -> Result<(), Error> {
         self.open_gate(process)?;
+        self.wait_exec()
+    }
+
+    /// Waits until exec has closed the socket.
+    pub(crate) fn wait_exec(&self) -> Result<(), Error> {
         let mut buffer = [0; 4096];
         let (length, _) = self.receive(&mut buffer, RecvFlags::empty())?;
         match buffer.get(..length) {
@@ -142,21 +173,41 @@ impl Parent {
         }
     }
 
+    /// What the process had to say until it ended.
+    pub(crate) fn verdict(&self) -> Result<(), Error> {
+        let mut was_ready = false;
+        loop {
+            match self.hear()? {
+                Some(Word::Ready(_)) => was_ready = true,
+                Some(Word::Born(_)) => {}
+                Some(Word::End) | None if was_ready => return Ok(()),
+                Some(Word::End) | None => {
+                    return Err(Error::Ended { status: "it gave no reason".to_owned() });
+                }
+            }
+        }
+    }
+
     /// When something done to the process from outside has failed, it may be because the process
     /// had failed before and is gone: then its own last word says why.
     pub(crate) fn explain(&self, error: Error) -> Error {
         let mut buffer = [0; 4096];
-        let length = recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)
-            .map_or(0, |(_, length)| length);
+        let length =
+            hear(&self.socket, &mut buffer, RecvFlags::DONTWAIT).map_or(0, |(length, _)| length);
         match buffer.get(..length) {
             Some(message @ [FAILED | COMMAND, ..]) => decode(message),
             _ => error,
         }
     }
 
-    fn say(&self, word: u8, process: &PidFd) -> Result<(), Error> {
-        match send(&self.socket, &[word], SendFlags::NOSIGNAL) {
-            Ok(_) => Ok(()),
+    fn say(
+        &self,
+        word: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+        process: &PidFd,
+    ) -> Result<(), Error> {
+        match speak(&self.socket, word, descriptors) {
+            Ok(()) => Ok(()),
             // It has failed already: its last word waits here.
             Err(Errno::PIPE | Errno::CONNRESET) => {
                 let mut buffer = [0; 4096];
@@ -177,35 +228,46 @@ impl Parent {
         buffer: &mut [u8],
         flags: RecvFlags,
     ) -> Result<(usize, Option<OwnedFd>), Error> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let result = loop {
-            let mut slices = [IoSliceMut::new(buffer)];
-            match recvmsg(
-                &self.socket,
-                &mut slices,
-                &mut ancillary,
-                flags | RecvFlags::CMSG_CLOEXEC,
-            ) {
-                Err(Errno::INTR) => {}
-                other => break other,
-            }
-        };
-        let length = match result {
-            Ok(message) => message.bytes,
-            Err(Errno::CONNRESET) => 0,
-            Err(errno) => {
-                return Err(linux::Error::new("hear", "the container's process", errno).into());
-            }
-        };
-        let mut descriptor = None;
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-                descriptor = descriptors.next();
-            }
-        }
-        Ok((length, descriptor))
+        hear(&self.socket, buffer, flags)
+            .map(|(length, descriptors)| (length, descriptors.into_iter().next()))
+            .map_err(|errno| linux::Error::new("hear", "the container's process", errno).into())
     }
+}
+
+/// Sends one message, with descriptors.
+fn speak(socket: &OwnedFd, word: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Errno::TOOBIG);
+    }
+    sendmsg(socket, &[IoSlice::new(word)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives one message, and the descriptors that come with it; length 0 is the end.
+fn hear(
+    socket: &OwnedFd,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let length = loop {
+        let mut slices = [IoSliceMut::new(buffer)];
+        match recvmsg(socket, &mut slices, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC) {
+            // An end that is closed with words unheard is told once, before what it had said itself.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            Ok(message) => break message.bytes,
+            Err(errno) => return Err(errno),
+        }
+    };
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok((length, descriptors))
 }
 
 impl AsFd for Parent {
@@ -225,22 +287,25 @@ impl Child {
         Self { socket }
     }
 
-    /// Waits until ids are mapped and the process is in its control group.
-    pub(crate) fn wait_proceed(&self) -> Result<(), Failure> {
-        self.wait_for(PROCEED)
+    /// Waits until ids are mapped and the control group is there.
+    pub(crate) fn wait_proceed(&self) -> Result<Gifts, Failure> {
+        let mut buffer = [0; 2];
+        match hear(&self.socket, &mut buffer, RecvFlags::empty()) {
+            Ok((2, mut descriptors)) if buffer[0] == PROCEED => {
+                let network = if buffer[1] == 0 { None } else { descriptors.pop() };
+                Ok(Gifts { network, entrance: Entrance::from_doors(descriptors) })
+            }
+            _ => Err(Failure::Abandoned),
+        }
     }
 
     /// Waits at the gate.
     pub(crate) fn wait_start(&self) -> Result<(), Failure> {
-        self.wait_for(START)
-    }
-
-    fn wait_for(&self, word: u8) -> Result<(), Failure> {
         let mut buffer = [0; 1];
         loop {
             match rustix::io::read(&self.socket, &mut buffer) {
                 Err(Errno::INTR) => {}
-                Ok(1) if buffer[0] == word => return Ok(()),
+                Ok(1) if buffer == [START] => return Ok(()),
                 _ => return Err(Failure::Abandoned),
             }
         }
@@ -258,15 +323,7 @@ impl Child {
     }
 
     fn tell(&self, word: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let descriptors = descriptor.as_slice();
-        if !descriptors.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-        }
-        sendmsg(&self.socket, &[IoSlice::new(word)], &mut ancillary, SendFlags::NOSIGNAL)
-            .map(drop)
-            .map_err(|_| Failure::Abandoned)
+        speak(&self.socket, word, descriptor.as_slice()).map_err(|_| Failure::Abandoned)
     }
 
     /// The last word.

@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
-use linux::cgroup::{Group, Layout, Limits, Mode};
-use linux::process::{CloneOptions, Namespaces, PidFd, SingleThreaded};
+use linux::cgroup::{Entrance, Group, Layout, Limits, Mode};
+use linux::process::{CloneOptions, Namespaces, NewNetwork, PidFd, SingleThreaded};
 use oci::runtime::Resources;
 
-use crate::channel::{self, Parent};
+use crate::channel::{self, Gifts, Parent};
 use crate::plan::{self, IdMaps, NamespacePlan, Plan};
 use crate::request::{CreateRequest, Created};
 use crate::{Error, init};
@@ -18,63 +18,230 @@ use crate::{Error, init};
 ///
 /// # Errors
 /// What is wrong with the request, or which step failed and why. Nothing is left behind then.
-pub fn create(token: &SingleThreaded, mut request: CreateRequest<'_>) -> Result<Created, Error> {
+pub fn create(token: &SingleThreaded, request: CreateRequest<'_>) -> Result<Created, Error> {
+    birth(token, request)?.ready()
+}
+
+/// As [`create`], but returns while the process sets itself up: time for the caller to do something
+/// of its own, such as to remember it.
+///
+/// # Errors
+/// As [`create`].
+pub fn birth(token: &SingleThreaded, mut request: CreateRequest<'_>) -> Result<Newborn, Error> {
     let gate = request.gate.take();
-    let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-    let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
-    let plan = plan::plan(request)?;
     linux::process::set_dumpable(false)?;
-    let mut outside = Outside {
-        cgroup: plan.cgroup.clone(),
-        limits,
-        maps: plan.namespaces.maps.as_ref().map(clone_maps),
-        oom_score_adjustment: plan.process.oom_score_adjustment,
-        moved_by_us: plan.namespaces.has(Namespaces::USER),
-        group: None,
-    };
-    let result = make(token, plan, gate, &mut outside);
-    if result.is_err()
-        && let Some(mut group) = outside.group.take()
-    {
-        group.undo();
+    let network = begin_network(token, &request)?;
+    let (plan, mut outside) = Outside::prepare(request, network)?;
+    match deliver(token, plan, gate, &mut outside) {
+        Ok((process, parent)) => Ok(Newborn { process, parent, group: outside.group }),
+        Err(error) => {
+            outside.group.undo();
+            Err(error)
+        }
     }
-    let (process, terminal, parent) = result?;
-    Ok(Created { process, terminal, cgroup: outside.group, parent })
+}
+
+/// A container's process that sets itself up.
+#[derive(Debug)]
+#[must_use = "its process is to be waited for"]
+pub struct Newborn {
+    process: PidFd,
+    parent: Parent,
+    group: Group,
+}
+
+impl Newborn {
+    /// The process.
+    #[must_use]
+    pub fn process(&self) -> &PidFd {
+        &self.process
+    }
+
+    /// The container's control group.
+    #[must_use]
+    pub fn cgroup(&self) -> &Group {
+        &self.group
+    }
+
+    /// Waits until it has come to the gate.
+    ///
+    /// # Errors
+    /// Which step failed and why. Nothing is left behind then.
+    pub fn ready(self) -> Result<Created, Error> {
+        let Self { process, parent, group } = self;
+        match parent.wait_ready(&process) {
+            Ok(terminal) => Ok(Created { process, terminal, cgroup: Some(group), parent }),
+            Err(error) => {
+                Self { process, parent, group }.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the gate before it is there, and returns when the program runs.
+    ///
+    /// # Errors
+    /// As [`Self::ready`] and [`Created::start`]. Nothing is left behind then.
+    pub fn start(self) -> Result<Created, Error> {
+        if let Err(error) = self.parent.open_gate(&self.process) {
+            self.abandon();
+            return Err(error);
+        }
+        let created = self.ready()?;
+        match created.parent.wait_exec() {
+            Ok(()) => Ok(created),
+            Err(error) => {
+                end(&created.process);
+                if let Some(mut group) = created.cgroup {
+                    group.undo();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the gate and comes back at once. Whether the program could be run is for
+    /// [`Created::verdict`] to say when the process has ended: a caller who only waits for the end
+    /// is not woken before. For a process without terminal, whose other end would come later.
+    ///
+    /// # Errors
+    /// As [`Self::ready`], if it has failed already.
+    pub fn launch(self) -> Result<Created, Error> {
+        if let Err(error) = self.parent.open_gate(&self.process) {
+            self.abandon();
+            return Err(error);
+        }
+        let Self { process, parent, group } = self;
+        Ok(Created { process, terminal: None, cgroup: Some(group), parent })
+    }
+
+    /// Ends it; nothing of it stays.
+    pub fn abandon(mut self) {
+        end(&self.process);
+        self.group.undo();
+    }
+}
+
+/// The network namespace takes longest: it is begun before the plan is.
+fn begin_network(
+    token: &SingleThreaded,
+    request: &CreateRequest<'_>,
+) -> Result<Option<NewNetwork>, Error> {
+    let is_wanted = request.network_namespace.is_none()
+        && request.spec.linux.as_ref().is_some_and(plan::wants_network);
+    Ok(if is_wanted { Some(NewNetwork::begin(token)?) } else { None })
 }
 
 /// What the caller does for the new process from outside.
 struct Outside {
-    cgroup: String,
+    layout: &'static Layout,
+    group: Group,
+    /// Whether the group is there in the hierarchies of cgroup v1 as well, with its limits.
+    is_complete: bool,
     limits: Limits,
     maps: Option<IdMaps>,
     oom_score_adjustment: Option<i32>,
     /// Whether the process itself has no right to enter the groups of cgroup v1.
     moved_by_us: bool,
-    group: Option<Group>,
+    network: Option<NewNetwork>,
 }
 
 fn clone_maps(maps: &IdMaps) -> IdMaps {
     IdMaps { users: maps.users.clone(), groups: maps.groups.clone() }
 }
 
-fn make(
+impl Outside {
+    /// Plans, and makes the group in which the process is born. Those of cgroup v1 are made while it
+    /// is busy mounting; then it goes there by itself, because moving another process takes the
+    /// kernel some 10 ms.
+    fn prepare(
+        request: CreateRequest<'_>,
+        network: Option<NewNetwork>,
+    ) -> Result<(Plan, Self), Error> {
+        let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+        let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
+        let plan = plan::plan(request)?;
+        let layout = Layout::detect()?;
+        let mut outside = Self {
+            layout,
+            group: Group::create_unified(layout, &plan.cgroup)?,
+            is_complete: false,
+            limits,
+            maps: plan.namespaces.maps.as_ref().map(clone_maps),
+            oom_score_adjustment: new_oom_score(plan.process.oom_score_adjustment),
+            moved_by_us: plan.namespaces.has(Namespaces::USER),
+            network,
+        };
+        let has_time = outside.network.is_some();
+        if (has_time || layout.mode() == Mode::Unified)
+            && let Err(error) = outside.complete_group()
+        {
+            outside.group.undo();
+            return Err(error);
+        }
+        Ok((plan, outside))
+    }
+
+    /// The rest of the group, and its limits.
+    fn complete_group(&mut self) -> Result<(), Error> {
+        if !self.is_complete {
+            self.group.complete()?;
+            self.group.apply(&self.limits)?;
+            self.is_complete = true;
+        }
+        Ok(())
+    }
+
+    /// Whether all that is left can be done before there is a process, without waiting.
+    fn is_early(&self) -> bool {
+        self.is_complete
+            && !self.moved_by_us
+            && self.maps.is_none()
+            && self.oom_score_adjustment.is_none()
+            && self.network.as_ref().is_none_or(NewNetwork::is_made)
+    }
+
+    /// What the process needs for itself.
+    fn gifts(&mut self) -> Result<Gifts, Error> {
+        let goes_by_itself = self.layout.mode() != Mode::Unified && !self.moved_by_us;
+        let entrance = if goes_by_itself { self.group.entrance()? } else { Entrance::default() };
+        let network = self.network.take().map(NewNetwork::finish).transpose()?;
+        Ok(Gifts { network, entrance })
+    }
+
+    /// Everything that the process needs from outside.
+    fn attend(&mut self, process: &PidFd, parent: &Parent) -> Result<(), Error> {
+        if let Some(maps) = &self.maps {
+            write_maps(process, maps)?;
+        }
+        self.complete_group()?;
+        if self.moved_by_us && self.layout.mode() != Mode::Unified {
+            self.group.add_v1(process.pid())?;
+        }
+        if let Some(score) = self.oom_score_adjustment {
+            // From outside: the process itself may not be allowed to.
+            write_of(process, "oom_score_adj", &score.to_string())?;
+        }
+        parent.proceed(process, &self.gifts()?)
+    }
+}
+
+/// Brings the process into the world, and gives it what it needs from there.
+fn deliver(
     token: &SingleThreaded,
     plan: Plan,
     gate: Option<OwnedFd>,
     outside: &mut Outside,
-) -> Result<(PidFd, Option<OwnedFd>, Parent), Error> {
-    let layout = Layout::detect()?;
-    // The process is born in its v2 group. Those of v1 are made while it is busy mounting; then it
-    // goes there by itself, because moving another process takes the kernel some 10 ms.
-    let group = outside.group.insert(Group::create_unified(layout, &outside.cgroup)?);
-    if layout.mode() == Mode::Unified {
-        group.apply(&outside.limits)?;
-    }
+) -> Result<(PidFd, Parent), Error> {
     let (parent, child) = channel::pair()?;
-    let new = plan.namespaces.new.without(Namespaces::CGROUP);
+    let is_early = outside.is_early();
+    if is_early {
+        // Said before there is anybody to hear it: then nobody waits for it.
+        parent.promise(&outside.gifts()?)?;
+    }
     let options = CloneOptions {
-        namespaces: new,
-        cgroup: outside.group.as_ref().and_then(Group::v2_dirfd),
+        namespaces: plan.namespaces.new.without(Namespaces::CGROUP),
+        cgroup: outside.group.v2_dirfd(),
         close_in_child: Some(parent.as_fd()),
         as_sibling: false,
     };
@@ -82,44 +249,14 @@ fn make(
     let process = linux::process::clone(token, &options, || init::container(plan, child, gate));
     born.leave()?;
     let process = process?;
-    match outside.attend(layout, &process, &parent) {
-        Ok(terminal) => Ok((process, terminal, parent)),
+    let attended = if is_early { Ok(()) } else { outside.attend(&process, &parent) };
+    match attended {
+        Ok(()) => Ok((process, parent)),
         Err(error) => {
             let error = parent.explain(error);
             end(&process);
             Err(error)
         }
-    }
-}
-
-impl Outside {
-    /// The rest of the group, for a machine with hierarchies of v1.
-    fn complete_group(&mut self, process: &PidFd) -> Result<(), Error> {
-        let Some(group) = &mut self.group else { return Ok(()) };
-        group.complete()?;
-        group.apply(&self.limits)?;
-        if self.moved_by_us {
-            group.add_v1(process.pid())?;
-        }
-        Ok(())
-    }
-
-    /// Everything that the process needs from outside, until it waits at the gate.
-    fn attend(
-        &mut self,
-        layout: &'static Layout,
-        process: &PidFd,
-        parent: &Parent,
-    ) -> Result<Option<OwnedFd>, Error> {
-        if let Some(maps) = &self.maps {
-            write_maps(process, maps)?;
-        }
-        if layout.mode() != Mode::Unified {
-            self.complete_group(process)?;
-        }
-        adjust_oom_score(process, self.oom_score_adjustment)?;
-        parent.proceed(process)?;
-        parent.wait_ready(process)
     }
 }
 
@@ -164,15 +301,13 @@ fn write_maps(process: &PidFd, maps: &IdMaps) -> Result<(), Error> {
     Ok(())
 }
 
-/// Written from outside: the process itself may not be allowed to. What is right already is left,
-/// as lowering wants a capability.
-fn adjust_oom_score(process: &PidFd, wanted: Option<i32>) -> Result<(), Error> {
-    let Some(wanted) = wanted else { return Ok(()) };
-    let present = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
-    if present.trim().parse() == Ok(wanted) {
-        return Ok(());
-    }
-    write_of(process, "oom_score_adj", &wanted.to_string())
+/// What is right already is left, as lowering wants a capability.
+fn new_oom_score(wanted: Option<i32>) -> Option<i32> {
+    let is_present = |wanted: &i32| {
+        let present = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+        present.trim().parse() == Ok(*wanted)
+    };
+    wanted.filter(|wanted| !is_present(wanted))
 }
 
 fn write_of(process: &PidFd, file: &str, text: &str) -> Result<(), Error> {

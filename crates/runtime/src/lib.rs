@@ -4,11 +4,11 @@
 //! Spec ──▶ plan (pure checks, then everything opened that is needed from the host)
 //!             │ clone3
 //!             ├──────────────▶ init: an explicit list of small steps, only applies the plan
-//!  cgroup, ids│  ◀── channel ──▶  │
+//!          Newborn ◀─ channel ──▶ │
 //!             ▼                   ▼ gate
 //!          Created ── start ──▶ exec
 //! ```
-//! No threads, no async, no helper programs. The caller is the parent of the container's process and
+//! No threads (but one for a moment, before the clone: [`birth`]), no async, no helper programs. The caller is the parent of the container's process and
 //! waits for it by pidfd. The process that enters a container is never dumpable, and the caller makes
 //! sure that it runs from a read-only mount ([`linux::process::exec_read_only`]).
 
@@ -23,7 +23,7 @@ mod request;
 pub mod seccomp;
 pub mod state;
 
-pub use create::create;
+pub use create::{Newborn, birth, create};
 pub use error::Error;
 pub use exec::{Progress, Starting, begin, exec};
 pub use request::{CreateRequest, Created, ExecRequest, Rootfs, Stdio};

@@ -103,4 +103,13 @@ impl Created {
     pub fn start(&mut self) -> Result<(), Error> {
         self.parent.start(&self.process)
     }
+
+    /// After [`crate::Newborn::launch`], when the process has ended: why its program could not be
+    /// run, if it could not.
+    ///
+    /// # Errors
+    /// As [`Created::start`].
+    pub fn verdict(&self) -> Result<(), Error> {
+        self.parent.verdict()
+    }
 }

@@ -81,7 +81,8 @@ fn architectures(names: &[String]) -> Vec<Architecture> {
 }
 
 fn section(architecture: Architecture, rules: &[Meant<'_>], default: Action) -> Section {
-    let mut section = Section { architecture, rules: Vec::new(), newer: None };
+    let most = rules.iter().map(|meant| meant.calls.len() * meant.alternatives.len()).sum();
+    let mut section = Section { architecture, rules: Vec::with_capacity(most), newer: None };
     let mut last = 0;
     for meant in rules {
         for (name, call) in &meant.calls {

@@ -38,6 +38,10 @@ pub struct Record {
     pub created: u64,
 }
 
+/// Names in a container's directory.
+const RECORD: &str = "state.json";
+const GATE: &str = "start.sock";
+
 /// The directory of all containers' states.
 #[derive(Debug)]
 pub struct States {
@@ -80,7 +84,7 @@ impl States {
     /// # Errors
     /// What the kernel says.
     pub fn save(&self, record: &Record) -> Result<(), Error> {
-        let path = self.root.join(&record.state.id).join("state.json");
+        let path = self.root.join(&record.state.id).join(RECORD);
         let text = serde_json::to_vec(record)
             .map_err(|error| failure("write", &path, io::Error::other(error)))?;
         stdx::fs::write_atomic(&path, &text, Durability::Volatile)
@@ -93,7 +97,7 @@ impl States {
     /// [`Error::NotFound`].
     pub fn load(&self, id: &str) -> Result<Record, Error> {
         check_id(id)?;
-        let path = self.root.join(id).join("state.json");
+        let path = self.root.join(id).join(RECORD);
         let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NotFound { id: id.to_owned() });
@@ -107,7 +111,7 @@ impl States {
     /// The gate's socket of a container.
     #[must_use]
     pub fn gate(&self, id: &str) -> PathBuf {
-        self.root.join(id).join("start.sock")
+        self.root.join(id).join(GATE)
     }
 
     /// Forgets a container.
@@ -117,7 +121,11 @@ impl States {
     pub fn remove(&self, id: &str) -> Result<(), Error> {
         check_id(id)?;
         let path = self.root.join(id);
-        match fs::remove_dir_all(&path) {
+        for name in [RECORD, GATE] {
+            // What cannot be removed keeps the directory, which says why.
+            drop(fs::remove_file(path.join(name)));
+        }
+        match fs::remove_dir(&path).or_else(|_| fs::remove_dir_all(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(failure("remove", &path, error))
             }

@@ -13,7 +13,7 @@ mod runtimes;
 mod table;
 mod world;
 
-use crate::{Result, peers};
+use crate::{Result, peers, release};
 use table::Table;
 use world::World;
 
@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     peers::install_packages(peers::BENCH_PACKAGES)?;
     // All are there already when the bench comes back in its namespace, which reaches no network.
     crun::program()?;
+    release::build()?;
     let Some((INSIDE, filter)) = arguments.split_first().map(|(f, r)| (f.as_str(), r)) else {
         return enter_namespace(arguments);
     };

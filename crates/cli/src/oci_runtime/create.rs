@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use linux::process::{PidFd, SingleThreaded};
 use oci::runtime::{State, Status};
 use runtime::state::{Record, start_time};
-use runtime::{CreateRequest, Created, Rootfs, Stdio};
+use runtime::{CreateRequest, Created, Newborn, Rootfs, Stdio};
 
 use super::arguments::{Flag, Parsed};
 use super::bundle::Bundle;
@@ -28,9 +28,8 @@ pub(super) fn create(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = read(words)?;
     let token = call.seal()?;
     let mut making = Making::begin(call, &parsed, true)?;
-    let created = making.make(&token, true)?;
+    let created = making.make(&token, true, Newborn::ready)?;
     console::hand_over(created.terminal.as_ref(), parsed.value("console-socket"))
-        .and_then(|()| making.record(&created))
         .inspect_err(|_| making.undo(Some(&created)))?;
     Ok(0)
 }
@@ -41,25 +40,19 @@ pub(super) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let token = call.seal()?;
     let detach = parsed.has("detach");
     let mut making = Making::begin(call, &parsed, detach)?;
-    let relay = if detach { None } else { Some(console::Relay::prepare(&token)?) };
-    let mut created = making.make(&token, false)?;
-    let started = making
-        .record(&created)
-        .and_then(|()| {
-            console::hand_over(created.terminal.as_ref(), parsed.value("console-socket"))
-        })
-        .and_then(|()| created.start().map_err(Failure::from));
-    if let Err(failure) = started {
-        making.undo(Some(&created));
-        return Err(failure);
+    if let Some(socket) = parsed.value("console-socket") {
+        // Whoever holds the terminal must have it before the program writes to it.
+        let mut created = making.make(&token, false, Newborn::ready)?;
+        console::hand_over(created.terminal.as_ref(), Some(socket))
+            .and_then(|()| created.start().map_err(Failure::from))
+            .inspect_err(|_| making.undo(Some(&created)))?;
+        return Ok(0);
     }
-    let Some(relay) = relay else { return Ok(0) };
-    let terminal = created.terminal.take().filter(|_| parsed.value("console-socket").is_none());
-    let status = relay.run(&created.process, terminal)?;
-    if !parsed.has("keep") {
-        making.undo(Some(&created));
+    if detach {
+        making.make(&token, false, Newborn::start)?;
+        return Ok(0);
     }
-    Ok(u8::try_from(status.code()).unwrap_or(255))
+    making.attend(&token, parsed.has("keep"))
 }
 
 fn read(words: &[String]) -> Result<Parsed, Failure> {
@@ -103,16 +96,47 @@ impl<'a> Making<'a> {
         Ok(making)
     }
 
-    /// Makes the container; `gate` lets another command start it.
-    fn make(&mut self, token: &SingleThreaded, gate: bool) -> Result<Created, Failure> {
-        let result = self.try_make(token, gate);
-        if result.is_err() {
-            self.undo(None);
+    /// Runs the container in the foreground.
+    fn attend(&mut self, token: &SingleThreaded, keep: bool) -> Result<u8, Failure> {
+        let relay = console::Relay::prepare(token)?;
+        let has_terminal = self.bundle.terminal();
+        let start = if has_terminal { Newborn::start } else { Newborn::launch };
+        let mut created = self.make(token, false, start)?;
+        let terminal = created.terminal.take();
+        let status = relay.run(&created.process, terminal)?;
+        if !has_terminal {
+            created.verdict().inspect_err(|_| self.forget(&created))?;
         }
-        result
+        if !keep {
+            self.forget(&created);
+        }
+        Ok(u8::try_from(status.code()).unwrap_or(255))
     }
 
-    fn try_make(&mut self, token: &SingleThreaded, gate: bool) -> Result<Created, Failure> {
+    /// Makes the container, remembers it while its process sets itself up, and waits for that;
+    /// `gate` lets another command start it.
+    fn make(
+        &mut self,
+        token: &SingleThreaded,
+        gate: bool,
+        wait: impl FnOnce(Newborn) -> Result<Created, runtime::Error>,
+    ) -> Result<Created, Failure> {
+        let born = self.give_birth(token, gate).and_then(|newborn| match self.record(&newborn) {
+            Ok(()) => Ok(wait(newborn)?),
+            Err(failure) => {
+                newborn.abandon();
+                Err(failure)
+            }
+        });
+        born.inspect_err(|_| {
+            self.undo(None);
+            if let Some(path) = self.pid_file {
+                drop(std::fs::remove_file(path));
+            }
+        })
+    }
+
+    fn give_birth(&mut self, token: &SingleThreaded, gate: bool) -> Result<Newborn, Failure> {
         let gate = if gate {
             Some(runtime::gate::listen_at(&self.call.states.gate(self.id))?)
         } else {
@@ -128,12 +152,12 @@ impl<'a> Making<'a> {
             preserve_descriptors: self.preserve,
             gate,
         };
-        Ok(runtime::create(token, request)?)
+        Ok(runtime::birth(token, request)?)
     }
 
     /// Remembers the container, and writes the pid file.
-    fn record(&self, created: &Created) -> Result<(), Failure> {
-        let pid = created.process.pid().as_raw_nonzero().get();
+    fn record(&self, newborn: &Newborn) -> Result<(), Failure> {
+        let pid = newborn.process().pid().as_raw_nonzero().get();
         let state = State {
             oci_version: oci::runtime::VERSION.to_owned(),
             id: self.id.to_owned(),
@@ -146,15 +170,11 @@ impl<'a> Making<'a> {
         self.call.states.save(&Record {
             state,
             start_time: start_time(pid).unwrap_or(0),
-            cgroup: created
-                .cgroup
-                .as_ref()
-                .map(|group| group.path().to_owned())
-                .unwrap_or_default(),
+            cgroup: newborn.cgroup().path().to_owned(),
             rootfs: self.bundle.rootfs()?.display().to_string(),
             created: created_at.as_secs(),
         })?;
-        write_pid_file(self.pid_file, &created.process)
+        write_pid_file(self.pid_file, newborn.process())
     }
 
     /// Takes everything away again; goes on after errors, the first failure was told.
@@ -162,9 +182,16 @@ impl<'a> Making<'a> {
         if let Some(created) = created {
             drop(created.process.signal(9));
             drop(created.process.wait());
-            if let Some(group) = &created.cgroup {
-                drop(group.delete());
-            }
+            self.forget(created);
+        } else {
+            drop(self.call.states.remove(self.id));
+        }
+    }
+
+    /// Takes away what is left of a container whose process has ended.
+    fn forget(&self, created: &Created) {
+        if let Some(group) = &created.cgroup {
+            drop(group.delete());
         }
         drop(self.call.states.remove(self.id));
     }

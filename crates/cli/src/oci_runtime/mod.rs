@@ -138,6 +138,7 @@ impl Call {
         if !linux::process::is_executable_read_only()? {
             match linux::process::exec_read_only(&self.original)? {}
         }
+        linux::process::prefault();
         Ok(SingleThreaded::claim()?)
     }
 }

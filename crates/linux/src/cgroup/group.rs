@@ -22,6 +22,35 @@ pub struct Group {
     places: Vec<Place>,
 }
 
+/// Opened by [`Group::entrance`]; the doors may be handed to the process that is to pass.
+#[derive(Debug, Default)]
+pub struct Entrance {
+    doors: Vec<OwnedFd>,
+}
+
+impl Entrance {
+    /// From doors that another process has opened.
+    #[must_use]
+    pub fn from_doors(doors: Vec<OwnedFd>) -> Self {
+        Self { doors }
+    }
+
+    /// One descriptor for each hierarchy.
+    #[must_use]
+    pub fn doors(&self) -> &[OwnedFd] {
+        &self.doors
+    }
+
+    /// Moves the calling process. Its only thread moves itself: for that the kernel need not stop the
+    /// world, and so does it in microseconds (`kernel/cgroup/cgroup.c`, `cgroup_procs_write_start`).
+    ///
+    /// # Errors
+    /// What the kernel says; `EACCES` when not the host's root has opened them.
+    pub fn pass(&self, _token: &SingleThreaded) -> Result<(), Error> {
+        self.doors.iter().try_for_each(|door| file::write_open(door, "tasks", "0"))
+    }
+}
+
 /// The group in one hierarchy.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -62,7 +91,7 @@ impl Group {
     pub fn create_unified(layout: &'static Layout, path: &str) -> Result<Self, Error> {
         relative(path)?;
         let mut group = Self { path: path.to_owned(), layout, places: Vec::new() };
-        match group.make_in(Version::V2) {
+        match layout.unified().map_or(Ok(()), |hierarchy| group.make_in(hierarchy)) {
             Ok(()) => Ok(group),
             Err(error) => {
                 group.undo();
@@ -76,7 +105,11 @@ impl Group {
     /// # Errors
     /// As [`Group::create`], but what was made stays until [`Group::undo`].
     pub fn complete(&mut self) -> Result<(), Error> {
-        self.make_in(Version::V1)
+        let layout = self.layout;
+        let hierarchies = layout.hierarchies().iter();
+        hierarchies
+            .filter(|hierarchy| hierarchy.version == Version::V1)
+            .try_for_each(|hierarchy| self.make_in(hierarchy))
     }
 
     /// Removes the group from those hierarchies in which making it was our doing, as
@@ -88,16 +121,10 @@ impl Group {
         }
     }
 
-    fn make_in(&mut self, version: Version) -> Result<(), Error> {
-        let layout = self.layout;
-        for hierarchy in layout.hierarchies().iter().filter(|one| one.version == version) {
-            let (directory, is_new) = make(layout, hierarchy, self.relative())?;
-            self.places.push(Place { hierarchy, directory, is_new });
-            if !is_new {
-                must_be_empty(self.places.last(), &self.path)?;
-            }
-        }
-        Ok(())
+    fn make_in(&mut self, hierarchy: &'static Hierarchy) -> Result<(), Error> {
+        let (directory, is_new) = make(self.layout, hierarchy, self.relative())?;
+        self.places.push(Place { hierarchy, directory, is_new });
+        if is_new { Ok(()) } else { must_be_empty(self.places.last(), &self.path) }
     }
 
     /// Opens a group that exists; hierarchies that lack it are left out.
@@ -163,7 +190,7 @@ impl Group {
     ///
     /// The kernel keeps all processes from forking and ending meanwhile, for which it first waits
     /// some 10 ms (an RCU grace period): a process that can should rather be born in its v2 group
-    /// (`CLONE_INTO_CGROUP` with [`Group::v2_dirfd`]) and [`Group::enter_v1`] itself.
+    /// (`CLONE_INTO_CGROUP` with [`Group::v2_dirfd`]) and pass its [`Group::entrance`] itself.
     ///
     /// # Errors
     /// What the kernel says.
@@ -184,14 +211,13 @@ impl Group {
         self.v1().try_for_each(|place| file::write(place.directory(), "cgroup.procs", &pid))
     }
 
-    /// Moves the calling process into the group in every v1 hierarchy. Its only thread moves itself:
-    /// for that the kernel need not stop the world, and so does it in microseconds
-    /// (`kernel/cgroup/cgroup.c`, `cgroup_procs_write_start`).
+    /// The way into the group in every v1 hierarchy, for a process that goes there by itself.
     ///
     /// # Errors
-    /// What the kernel says; `EACCES` to one who is not the host's root.
-    pub fn enter_v1(&self, _token: &SingleThreaded) -> Result<(), Error> {
-        self.v1().try_for_each(|place| file::write(place.directory(), "tasks", "0"))
+    /// What the kernel says.
+    pub fn entrance(&self) -> Result<Entrance, Error> {
+        let open = |place: &Place| file::open(place.directory(), "tasks", OFlags::WRONLY);
+        Ok(Entrance { doors: self.v1().map(open).collect::<Result<_, _>>()? })
     }
 
     fn v1(&self) -> impl Iterator<Item = &Place> {

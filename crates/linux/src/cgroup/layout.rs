@@ -1,6 +1,7 @@
 //! Which cgroup hierarchies this machine has.
 
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -76,7 +77,7 @@ impl Layout {
         if let Some(layout) = DETECTED.get() {
             return Ok(layout);
         }
-        let table = fs::read_to_string("/proc/self/mountinfo")
+        let table = read_mountinfo()
             .map_err(|error| Error::from_io("read", "/proc/self/mountinfo", &error))?;
         let layout = Self::open(parse_mountinfo(&table))?;
         Ok(DETECTED.get_or_init(|| layout))
@@ -130,6 +131,13 @@ impl Layout {
         };
         Ok(Self { mode, hierarchies })
     }
+}
+
+/// In as few pieces as can be: files of procfs do not say how long they are.
+fn read_mountinfo() -> std::io::Result<String> {
+    let mut table = String::with_capacity(16 * 1024);
+    File::open("/proc/self/mountinfo")?.read_to_string(&mut table)?;
+    Ok(table)
 }
 
 fn v2_controllers(mount_point: &Path) -> Result<Vec<String>, Error> {

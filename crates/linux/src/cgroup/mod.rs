@@ -24,7 +24,7 @@ mod v1;
 mod v2;
 
 pub use events::OomWatch;
-pub use group::Group;
+pub use group::{Entrance, Group};
 pub use layout::{Hierarchy, Layout, Mode, Version};
 pub use limits::{
     BlockIo, Cpu, DeviceAccess, DeviceKind, DeviceRule, HugePages, Limits, Memory, Throttle,

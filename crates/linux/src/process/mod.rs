@@ -13,7 +13,9 @@ mod credential;
 mod entry;
 mod executable;
 mod namespace;
+mod new_network;
 mod pidfd;
+mod prefault;
 mod program;
 mod rlimit;
 
@@ -25,7 +27,9 @@ pub use clone::{CloneOptions, SingleThreaded, clone, spawn};
 pub use credential::{Credentials, set_credentials, set_groups, set_identity};
 pub use executable::{exec_read_only, is_executable_read_only};
 pub use namespace::{Namespaces, join, join_of, open_own, unshare};
+pub use new_network::NewNetwork;
 pub use pidfd::{ExitStatus, PidFd};
+pub use prefault::prefault;
 pub use program::{exec, exit, strings};
 pub use rlimit::{Resource, resource_limit, set_resource_limit};
 

@@ -95,8 +95,11 @@ impl Call {
     /// The call of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let position = NUMBERS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-        NUMBERS.get(position).map(|(_, numbers)| Self { numbers })
+        let first = usize::from(*name.as_bytes().first()?);
+        let range = usize::from(*BEGINNINGS.get(first)?)..usize::from(*BEGINNINGS.get(first + 1)?);
+        let same = NUMBERS.get(range)?;
+        let position = same.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+        same.get(position).map(|(_, numbers)| Self { numbers })
     }
 
     /// Its number, as the filter sees it; `None` where there is no such call.
@@ -105,6 +108,24 @@ impl Call {
         let number = u32::try_from(*self.numbers.get(architecture.column())?).ok()?;
         Some(if architecture == Architecture::X32 { number | X32_BIT } else { number })
     }
+}
+
+/// Where the names that begin with each byte begin in the table.
+static BEGINNINGS: [u16; 129] = beginnings();
+
+const fn beginnings() -> [u16; 129] {
+    let mut beginnings = [0; 129];
+    let (mut byte, mut position) = (0, 0);
+    while byte < beginnings.len() {
+        while (position as usize) < NUMBERS.len()
+            && (NUMBERS[position as usize].0.as_bytes()[0] as usize) < byte
+        {
+            position += 1;
+        }
+        beginnings[byte] = position;
+        byte += 1;
+    }
+    beginnings
 }
 
 /// How `x86`'s multiplexed calls know a call: (multiplexer, first argument). The arguments proper

@@ -1,4 +1,7 @@
 //! From a policy to a program.
+//!
+//! A program is written from its end to its beginning: all jumps go forward, so a branch is written
+//! when the places it goes to are known, and answers are shared by all that can reach them.
 
 use super::program::{Instruction, Program, field, op};
 use super::range::{Fate, Range, ranges};
@@ -15,63 +18,126 @@ impl Program {
             policy.sections.iter().map(|section| section.architecture.audit()).collect();
         audits.sort_unstable();
         audits.dedup();
-        let bodies = audits.iter().map(|audit| {
-            let mut body = vec![Instruction::load(field::NUMBER)];
-            search(&mut body, &ranges(policy, *audit), policy.default);
-            (*audit, body)
-        });
-        let mut program = vec![Instruction::load(field::ARCHITECTURE)];
-        for (audit, body) in bodies {
+        let mut code = Backward::default();
+        code.push(Instruction::answer(policy.bad_architecture));
+        for audit in audits.iter().rev() {
+            let next = code.here();
+            let start = code.search(&ranges(policy, *audit), policy.default);
+            code.go_to(start);
+            code.push(Instruction::load(field::NUMBER));
             // Not this architecture: over the section, by a jump that reaches as far as needed.
-            program.push(Instruction::branch(op::EQUAL, audit, 1, 0));
-            program.push(Instruction::jump(body.len()));
-            program.extend(body);
+            code.go_to_by_jump(next);
+            code.push(Instruction::branch(op::EQUAL, *audit, 1, 0));
         }
-        program.push(Instruction::answer(policy.bad_architecture));
-        Self::from_instructions(program)
+        code.push(Instruction::load(field::ARCHITECTURE));
+        code.finish()
     }
 }
 
-/// The number is in the accumulator: finds its range by halving.
-fn search(program: &mut Vec<Instruction>, ranges: &[Range<'_>], default: Action) {
-    let (low, high) = match ranges {
-        [] => return program.push(Instruction::answer(default)),
-        [(_, fate)] => return decide(program, fate, default),
-        several => several.split_at(several.len() / 2),
-    };
-    let Some((start, _)) = high.first() else { return };
-    let branch = program.len();
-    program.push(Instruction::branch(op::AT_LEAST, *start, 0, 0));
-    search(program, low, default);
-    let length = program.len() - branch - 1;
-    let (holds, fails) = match u8::try_from(length) {
-        Ok(length) => (length, 0),
-        Err(_) => {
-            // Too far for a branch: it jumps over a jump. What moves keeps its own distances.
-            program.insert(branch + 1, Instruction::jump(length));
-            (0, 1)
-        }
-    };
-    if let Some(instruction) = program.get_mut(branch) {
-        *instruction = Instruction::branch(op::AT_LEAST, *start, holds, fails);
-    }
-    search(program, high, default);
+/// A program whose first instructions are not written yet.
+#[derive(Default)]
+struct Backward {
+    /// Last instruction first.
+    reversed: Vec<Instruction>,
+    /// The answers written last, and where.
+    answers: Vec<(Action, Place)>,
 }
 
-fn decide(program: &mut Vec<Instruction>, fate: &Fate<'_>, default: Action) {
-    match fate {
-        Fate::Always(action) => program.push(Instruction::answer(*action)),
-        Fate::Rules(rules) => {
-            for run in runs(rules) {
-                match run {
-                    Run::OneOf { argument, values, action } => {
-                        one_of(program, argument, &values, action);
-                    }
-                    Run::Rule(rule) => conditions(program, rule),
+/// An instruction, by its distance from the program's end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place(usize);
+
+impl Backward {
+    /// The instruction written last.
+    fn here(&self) -> Place {
+        Place(self.reversed.len())
+    }
+
+    fn push(&mut self, instruction: Instruction) -> Place {
+        self.reversed.push(instruction);
+        self.here()
+    }
+
+    /// What the next instruction written must skip to reach a place.
+    fn distance(&self, place: Place) -> usize {
+        self.reversed.len() - place.0
+    }
+
+    /// Makes the next instruction written, if it does not jump, go on at a place.
+    fn go_to(&mut self, place: Place) {
+        if place != self.here() {
+            self.go_to_by_jump(place);
+        }
+    }
+
+    fn go_to_by_jump(&mut self, place: Place) {
+        self.push(Instruction::jump(self.distance(place)));
+    }
+
+    /// Instructions that stay together.
+    fn block(&mut self, instructions: &[Instruction]) -> Place {
+        self.reversed.extend(instructions.iter().rev());
+        self.here()
+    }
+
+    /// An answer, shared with others as long as a branch can reach it with room for a few jumps.
+    fn answer(&mut self, action: Action) -> Place {
+        let known = self.answers.iter().position(|(known, _)| *known == action);
+        if let Some((_, place)) = known.and_then(|index| self.answers.get(index))
+            && self.distance(*place) < FAR - 2
+        {
+            return *place;
+        }
+        if let Some(index) = known {
+            self.answers.swap_remove(index);
+        }
+        let place = self.push(Instruction::answer(action));
+        self.answers.push((action, place));
+        place
+    }
+
+    /// The number is in the accumulator: finds its range by halving.
+    fn search(&mut self, ranges: &[Range<'_>], default: Action) -> Place {
+        let (low, high) = match ranges {
+            [] => return self.answer(default),
+            [(_, fate)] => return self.decide(fate, default),
+            several => several.split_at(several.len() / 2),
+        };
+        let start = high.first().map_or(0, |(start, _)| *start);
+        let mut holds = self.search(high, default);
+        let mut fails = self.search(low, default);
+        // Too far for a branch: it goes over a jump. The jump for one makes the other farther.
+        if self.distance(fails) > FAR - 1 {
+            fails = self.push(Instruction::jump(self.distance(fails)));
+        }
+        if self.distance(holds) > FAR {
+            holds = self.push(Instruction::jump(self.distance(holds)));
+        }
+        let (holds, fails) = (reach(self.distance(holds)), reach(self.distance(fails)));
+        self.push(Instruction::branch(op::AT_LEAST, start, holds, fails))
+    }
+
+    fn decide(&mut self, fate: &Fate<'_>, default: Action) -> Place {
+        let rules = match fate {
+            Fate::Always(action) => return self.answer(*action),
+            Fate::Rules(rules) => rules,
+        };
+        let mut block = Vec::new();
+        for run in runs(rules) {
+            match run {
+                Run::OneOf { argument, values, action } => {
+                    one_of(&mut block, argument, &values, action);
                 }
+                Run::Rule(rule) => conditions(&mut block, rule),
             }
-            program.push(Instruction::answer(default));
         }
+        block.push(Instruction::answer(default));
+        self.block(&block)
+    }
+
+    fn finish(mut self) -> Program {
+        self.reversed.reverse();
+        Program::from_instructions(self.reversed)
     }
 }
 

@@ -40,7 +40,7 @@ impl Entry<'_> {
         linux::process::join_session_keyring(&self.keyring)?;
         if let Some(group) = self.cgroup {
             // It was born in the group of cgroup v2.
-            group.enter_v1(&token)?;
+            group.entrance()?.pass(&token)?;
         }
         linux::process::join_of(self.target, self.namespaces)?;
         if self.namespaces.contains(Namespaces::USER) {
@@ -87,7 +87,7 @@ fn live(plan: ProcessPlan, channel: &Child) -> Infallible {
 fn run(plan: ProcessPlan, channel: &Child) -> Result<Infallible, Failure> {
     let prepared = prepare(plan);
     // The caller first learns which process this is, so that it can be ended whatever it says.
-    channel.wait_proceed()?;
+    drop(channel.wait_proceed()?);
     let (program, master) = prepared?;
     channel.ready(master.as_ref())?;
     drop(master);

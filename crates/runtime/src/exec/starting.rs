@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::Error;
-use crate::channel::{Parent, Word, ended};
+use crate::channel::{Gifts, Parent, Word, ended};
 use crate::create::end;
 use crate::request::Created;
 
@@ -56,7 +56,7 @@ impl Starting {
         while let Some(word) = self.next_word()? {
             match (word, &self.process) {
                 (Word::Born(process), None) => {
-                    let proceed = self.parent.proceed(&process);
+                    let proceed = self.parent.proceed(&process, &Gifts::default());
                     self.process = Some(process);
                     proceed?;
                 }

@@ -17,7 +17,6 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use linux::cgroup::{Group, Layout, Mode as Cgroups};
 use linux::mount::{Attributes, Propagation};
 use linux::path::Root;
 use linux::process::{Namespaces, Pid, SingleThreaded};
@@ -41,7 +40,7 @@ pub(crate) fn container(plan: Plan, channel: Child, gate: Option<OwnedFd>) -> In
 }
 
 fn run(plan: Plan, channel: Child, gate: Option<OwnedFd>) -> Result<Infallible, (Child, Failure)> {
-    let prepared = match prepare(plan, &channel) {
+    let prepared = match prepare(plan, Proceed { channel: &channel, done: false }) {
         Ok(prepared) => prepared,
         Err(failure) => return Err((channel, failure)),
     };
@@ -54,9 +53,8 @@ fn run(plan: Plan, channel: Child, gate: Option<OwnedFd>) -> Result<Infallible, 
 }
 
 /// Everything that can be done before the gate.
-fn prepare(mut plan: Plan, channel: &Child) -> Result<Program, Failure> {
+fn prepare(mut plan: Plan, mut proceed: Proceed<'_>) -> Result<Program, Failure> {
     leave_the_caller(&plan)?;
-    let mut proceed = Proceed { channel, done: false };
     join_namespaces(&plan, &mut proceed)?;
     let rootfs = Rootfs::attach(&plan)?;
     let dev_is_bound = mount::all(&mut plan, &rootfs, &mut proceed)?;
@@ -79,7 +77,7 @@ fn prepare(mut plan: Plan, channel: &Child) -> Result<Program, Failure> {
     let master = take_streams(&mut plan.process, terminal)?;
     let found = command::find(plan.process, home);
     let program = terminal::open_until_told(found, master.as_ref())?;
-    channel.ready(master.as_ref())?;
+    proceed.channel.ready(master.as_ref())?;
     Ok(program)
 }
 
@@ -99,28 +97,28 @@ pub(crate) fn keyring(id: &str) -> Result<CString, linux::Error> {
         .map_err(|_| linux::Error::new("name keyring of", id, Errno::INVAL))
 }
 
-/// The caller's word that ids are mapped and the control group is joined, heard as late as can be:
-/// the caller does its part while this process mounts.
+/// The caller's word that ids are mapped and the control group is there, with the network namespace
+/// if that was made beside; heard as late as can be: the caller does its part while this process
+/// mounts.
 pub(crate) struct Proceed<'a> {
     channel: &'a Child,
     done: bool,
 }
 
 impl Proceed<'_> {
-    /// Waits for the word and enters the control groups of cgroup v1 (it was born in that of v2);
-    /// then the group of this process is the root it sees.
+    /// Waits for the word, joins the network namespace and enters the control groups of cgroup v1 (it
+    /// was born in that of v2); then the group of this process is the root it sees.
     pub(crate) fn wait(&mut self, plan: &Plan) -> Result<(), Failure> {
         if self.done {
             return Ok(());
         }
-        self.channel.wait_proceed()?;
+        let gifts = self.channel.wait_proceed()?;
         self.done = true;
-        let token = SingleThreaded::claim()?;
-        let layout = Layout::detect()?;
-        // Whoever is not the host's root has been moved.
-        if layout.mode() != Cgroups::Unified && !plan.namespaces.has(Namespaces::USER) {
-            Group::open(layout, &plan.cgroup)?.enter_v1(&token)?;
+        if let Some(network) = &gifts.network {
+            linux::process::join(network.as_fd(), Namespaces::NETWORK)?;
         }
+        let token = SingleThreaded::claim()?;
+        gifts.entrance.pass(&token)?;
         if plan.namespaces.new.contains(Namespaces::CGROUP) {
             linux::process::unshare(&token, Namespaces::CGROUP)?;
         }

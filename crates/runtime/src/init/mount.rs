@@ -12,6 +12,9 @@ use super::{Proceed, Rootfs, cgroup};
 use crate::channel::Failure;
 use crate::plan::{MountPlan, MountSource, NewMount, Plan};
 
+/// File systems that do not care about the network namespace of whoever makes them; sysfs does.
+const KINDS_WITHOUT_NETWORK: [&str; 4] = ["devpts", "mqueue", "proc", "tmpfs"];
+
 /// All mounts. Says whether `/dev` is a bind mount, which is not ours to furnish.
 pub(super) fn all(
     plan: &mut Plan,
@@ -54,6 +57,9 @@ fn one(
             attach(&tree, &target, destination)
         }
         MountSource::New(new) => {
+            if !KINDS_WITHOUT_NETWORK.contains(&new.kind.as_str()) {
+                proceed.wait(plan)?;
+            }
             let target = directory_target(root, destination, &new.kind)?;
             let tree = make(&new, &target)?;
             if new.copy_up {

@@ -12,7 +12,7 @@ mod sysctl;
 pub(crate) use device::DevicePlan;
 pub(crate) use limit::limits;
 pub(crate) use mount::{MountPlan, MountSource, NewMount};
-pub(crate) use namespace::{IdMaps, NamespacePlan};
+pub(crate) use namespace::{IdMaps, NamespacePlan, wants_network};
 pub(crate) use option::{Recursion, propagation};
 pub(crate) use process::{ProcessPlan, plan as process};
 

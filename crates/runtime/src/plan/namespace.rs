@@ -15,6 +15,9 @@ pub(crate) struct NamespacePlan {
     pub new: Namespaces,
     /// To be joined, in this order.
     pub joined: Vec<(Namespaces, OwnedFd)>,
+    /// Whether a network namespace of its own is made beside everything else, and joined when the
+    /// caller sends it.
+    pub network_follows: bool,
     /// Ids of a new user namespace.
     pub maps: Option<IdMaps>,
 }
@@ -43,8 +46,18 @@ impl NamespacePlan {
 
     /// Whether the container has a namespace of this kind that is not the caller's.
     pub(crate) fn has(&self, kind: Namespaces) -> bool {
-        self.new.contains(kind) || self.joined.iter().any(|(joined, _)| *joined == kind)
+        let follows = kind == Namespaces::NETWORK && self.network_follows;
+        follows || self.new.contains(kind) || self.joined.iter().any(|(one, _)| *one == kind)
     }
+}
+
+/// Whether the container gets a network namespace of its own that can be made before its process:
+/// not one that its user namespace will own.
+pub(crate) fn wants_network(linux: &Linux) -> bool {
+    let has = |kind: NamespaceKind| linux.namespaces.iter().find(|one| one.kind == kind);
+    has(NamespaceKind::User).is_none()
+        && has(NamespaceKind::Network)
+            .is_some_and(|one| one.path.as_deref().is_none_or(str::is_empty))
 }
 
 /// Opens the namespaces to join. A user namespace comes first: it owns the others.
@@ -71,6 +84,10 @@ pub(crate) fn plan(linux: &Linux, network: Option<OwnedFd>) -> Result<NamespaceP
     }
     if !plan.new.contains(Namespaces::MOUNT) {
         return Err(Error::unsupported("a container without mount namespace of its own"));
+    }
+    if plan.new.contains(Namespaces::NETWORK) && wants_network(linux) {
+        plan.new = plan.new.without(Namespaces::NETWORK);
+        plan.network_follows = true;
     }
     plan.joined.sort_by_key(|(kind, _)| *kind != Namespaces::USER);
     if plan.new.contains(Namespaces::USER) {
@@ -110,7 +127,7 @@ fn id_map(member: &str, mappings: &[IdMapping]) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::plan;
+    use super::{plan, wants_network};
     use linux::process::Namespaces;
     use oci::runtime::{IdMapping, Linux, Namespace, NamespaceKind};
 
@@ -139,6 +156,17 @@ mod tests {
         let own = std::fs::File::open("/proc/self/ns/net").unwrap();
         asked.namespaces.pop();
         assert!(!plan(&asked, Some(own.into())).unwrap().has(Namespaces::NETWORK));
+    }
+
+    #[test]
+    fn a_network_of_ones_own_is_made_beside_unless_a_user_namespace_owns_it() {
+        let mut asked = linux(&[NamespaceKind::Mount, NamespaceKind::Network]);
+        let planned = plan(&asked, None).unwrap();
+        assert!(planned.network_follows && planned.has(Namespaces::NETWORK));
+        assert_eq!(planned.new, Namespaces::MOUNT);
+        asked.namespaces[1].path = Some("/proc/1/ns/net".to_owned());
+        assert!(!wants_network(&asked));
+        assert!(!wants_network(&linux(&[NamespaceKind::Network, NamespaceKind::User])));
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("basic::a_program_that_cannot_be_run_is_126", not_executable),
     ("basic::waits_at_the_gate", gate),
     ("basic::an_unopened_gate_ends_the_process", abandoned),
+    ("basic::a_gate_opened_early_is_not_waited_for", opened_early),
+    ("basic::a_launched_program_is_judged_by_its_end", launched),
+    ("basic::an_abandoned_birth_leaves_nothing", abandoned_birth),
     ("basic::runs_on_an_overlay", overlay),
     ("basic::limits_are_set", limits),
     ("basic::failure_leaves_nothing", nothing_left),
@@ -107,6 +110,43 @@ fn abandoned(token: &SingleThreaded) {
     cgroup.unwrap().delete().unwrap();
 }
 
+fn opened_early(token: &SingleThreaded) {
+    let world = World::new("echo ran");
+    let (output, stdio) = piped();
+    let created = world.birth(token, stdio).start().unwrap();
+    assert_eq!(read(output), "ran\n");
+    assert_eq!(created.process.wait().unwrap(), ExitStatus::Code(0));
+    created.cgroup.unwrap().delete().unwrap();
+    let mut missing = World::new("");
+    missing.command(&["/not/there"]);
+    assert_eq!(missing.birth(token, Stdio::Inherit).start().unwrap_err().exit_code(), 127);
+    missing.assert_gone();
+}
+
+fn launched(token: &SingleThreaded) {
+    let mut world = World::new("exit 1");
+    let created = world.birth(token, Stdio::Inherit).launch().unwrap();
+    assert_eq!(created.process.wait().unwrap(), ExitStatus::Code(1));
+    created.verdict().unwrap();
+    created.cgroup.unwrap().delete().unwrap();
+    world.command(&["/not/there"]);
+    let created = world.birth(token, Stdio::Inherit).launch().unwrap();
+    assert_eq!(created.process.wait().unwrap(), ExitStatus::Code(1));
+    assert_eq!(created.verdict().unwrap_err().exit_code(), 127);
+    created.cgroup.unwrap().delete().unwrap();
+    world.assert_gone();
+}
+
+fn abandoned_birth(token: &SingleThreaded) {
+    let before = mounts();
+    let world = World::new("echo ran");
+    let (output, stdio) = piped();
+    world.birth(token, stdio).abandon();
+    assert_eq!(read(output), "");
+    assert_eq!(mounts(), before);
+    world.assert_gone();
+}
+
 fn overlay(token: &SingleThreaded) {
     let world = World::new("echo new > /new; cat /new; rm /etc/passwd");
     let [upper, work] = ["upper", "work"].map(|name| world.directory.path().join(name));
@@ -151,12 +191,8 @@ fn nothing_left(token: &SingleThreaded) {
     let error = world.run(token).unwrap_err();
     assert!(text(&error).contains("/etc/passwd/below"), "{}", text(&error));
     assert_eq!(error.exit_code(), 125);
-    let group = world.spec.linux.as_ref().unwrap().cgroups_path.clone().unwrap();
-    let layout = linux::cgroup::Layout::detect().unwrap();
-    assert!(linux::cgroup::Group::open(layout, &group).is_err(), "the group is gone");
     assert_eq!(mounts(), before);
-    let children = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
-    assert_eq!(children.unwrap_err(), rustix::io::Errno::CHILD, "no process is left");
+    world.assert_gone();
 }
 
 fn refused(token: &SingleThreaded) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use linux::process::{ExitStatus, SingleThreaded};
 use oci::runtime::{Mount, Spec};
-use runtime::{CreateRequest, Created, Error, Rootfs, Stdio};
+use runtime::{CreateRequest, Created, Error, Newborn, Rootfs, Stdio};
 use tempfile::TempDir;
 
 const SPEC: &str = include_str!("default.json");
@@ -105,7 +105,15 @@ impl World {
         stdio: Stdio,
         rootfs: Rootfs,
     ) -> Result<Created, Error> {
-        let request = CreateRequest {
+        runtime::create(token, self.request(stdio, rootfs))
+    }
+
+    pub(crate) fn birth(&self, token: &SingleThreaded, stdio: Stdio) -> Newborn {
+        runtime::birth(token, self.request(stdio, Rootfs::Directory(self.root()))).unwrap()
+    }
+
+    fn request(&self, stdio: Stdio, rootfs: Rootfs) -> CreateRequest<'_> {
+        CreateRequest {
             id: &self.id,
             spec: &self.spec,
             bundle: self.directory.path(),
@@ -114,8 +122,16 @@ impl World {
             network_namespace: None,
             preserve_descriptors: 0,
             gate: None,
-        };
-        runtime::create(token, request)
+        }
+    }
+
+    /// Nothing of the container is left: no group, no process.
+    pub(crate) fn assert_gone(&self) {
+        let group = self.spec.linux.as_ref().unwrap().cgroups_path.clone().unwrap();
+        let layout = linux::cgroup::Layout::detect().unwrap();
+        assert!(linux::cgroup::Group::open(layout, &group).is_err(), "the group is gone");
+        let children = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
+        assert_eq!(children.unwrap_err(), rustix::io::Errno::CHILD, "no process is left");
     }
 
     /// Runs it to its end.
