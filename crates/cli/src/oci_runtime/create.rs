@@ -105,7 +105,10 @@ impl<'a> Making<'a> {
         let terminal = created.terminal.take();
         let status = relay.run(&created.process, terminal)?;
         if !has_terminal {
-            created.verdict().inspect_err(|_| self.forget(&created))?;
+            created.verdict().inspect_err(|_| {
+                self.forget(&created);
+                self.remove_pid_file();
+            })?;
         }
         if !keep {
             self.forget(&created);
@@ -130,9 +133,7 @@ impl<'a> Making<'a> {
         });
         born.inspect_err(|_| {
             self.undo(None);
-            if let Some(path) = self.pid_file {
-                drop(std::fs::remove_file(path));
-            }
+            self.remove_pid_file();
         })
     }
 
@@ -185,6 +186,13 @@ impl<'a> Making<'a> {
             self.forget(created);
         } else {
             drop(self.call.states.remove(self.id));
+        }
+    }
+
+    /// A process that never was needs no file with its number.
+    fn remove_pid_file(&self) {
+        if let Some(path) = self.pid_file {
+            drop(std::fs::remove_file(path));
         }
     }
 

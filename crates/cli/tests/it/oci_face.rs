@@ -1,0 +1,189 @@
+//! The OCI command line: bundles, beside runc where both can be asked the same.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::process::{eventually, run};
+
+use crate::BRIG;
+
+/// Far more than any of these commands takes.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A bundle with busybox, a directory of states, a group of its own; all gone when dropped.
+struct Bundle {
+    directory: tempfile::TempDir,
+    group: String,
+}
+
+impl Bundle {
+    fn new(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        testkit::image::busybox_root(&directory.path().join("rootfs"));
+        let name = directory.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+        let bundle = Self { group: format!("/brig-oci-{name}"), directory };
+        assert!(bundle.brig(&["spec"]).status.success());
+        bundle.configure(|config| {
+            config["process"]["args"] = json!(arguments);
+            config["process"]["terminal"] = json!(false);
+        });
+        bundle
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn configure(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.path().join("config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        config["linux"]["cgroupsPath"] = json!(self.group);
+        change(&mut config);
+        fs::write(path, config.to_string()).unwrap();
+    }
+
+    fn command(&self, program: &[&str], words: &[&str]) -> Command {
+        let mut command = stdx::process::command(program[0]);
+        command.args(&program[1..]).arg("--root").arg(self.states()).args(words);
+        command.current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn states(&self) -> PathBuf {
+        self.path().join("states")
+    }
+
+    fn brig(&self, words: &[&str]) -> Output {
+        run(&mut self.command(&[BRIG, "runtime"], words), LIMIT)
+    }
+
+    /// For what leaves a process behind, which keeps the streams it was given.
+    fn leave(&self, words: &[&str]) -> bool {
+        let mut command = self.command(&[BRIG, "runtime"], words);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    }
+
+    fn runc(&self, words: &[&str]) -> Output {
+        run(&mut self.command(&["runc"], words), LIMIT)
+    }
+
+    fn status(&self, id: &str) -> String {
+        let state: Value = serde_json::from_slice(&self.brig(&["state", id]).stdout).unwrap();
+        state["status"].as_str().unwrap().to_owned()
+    }
+
+    fn assert_nothing_left(&self) {
+        let states: Vec<_> = fs::read_dir(self.states()).unwrap().flatten().collect();
+        assert!(states.is_empty(), "{states:?}");
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+            let group = hierarchy.path().join(self.group.trim_start_matches('/'));
+            assert!(!group.exists(), "{}", group.display());
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn run_ends_as_runcs_does() {
+    for (arguments, code, output) in [
+        (&["/bin/true"][..], 0, ""),
+        (&["/bin/sh", "-c", "echo out; exit 7"], 7, "out\n"),
+        (&["/bin/sh", "-c", "sh -c 'kill -9 $$'; exit $?"], 137, ""),
+        (&["/bin/sh", "-c", "ls /sys/class/net; hostname"], 0, "lo\nbrig\n"),
+    ] {
+        let bundle = Bundle::new(arguments);
+        for output_of in [Bundle::brig, Bundle::runc] {
+            let found = output_of(&bundle, &["run", "one"]);
+            assert_eq!(found.status.code(), Some(code), "{arguments:?}: {}", text(&found.stderr));
+            assert_eq!(text(&found.stdout), output, "{arguments:?}");
+            bundle.assert_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn a_failed_run_says_why_and_leaves_nothing() {
+    let bundle = Bundle::new(&["/not/there"]);
+    for words in [&["run", "one"][..], &["run", "-d", "one"], &["create", "one"]] {
+        let words = [&words[..1], &["--pid-file", "pid"], &words[1..]].concat();
+        let found = bundle.brig(&words);
+        assert_eq!(found.status.code(), Some(1));
+        assert!(text(&found.stderr).contains("/not/there"), "{}", text(&found.stderr));
+        assert!(!bundle.path().join("pid").exists(), "{words:?}");
+        bundle.assert_nothing_left();
+    }
+    bundle.configure(|config| config["linux"]["sysctl"] = json!({"net.ipv4.nonsense": "1"}));
+    let found = bundle.brig(&["run", "one"]);
+    assert!(text(&found.stderr).contains("nonsense"), "{}", text(&found.stderr));
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn the_life_of_a_container() {
+    let bundle = Bundle::new(&["/bin/sleep", "1000"]);
+    assert!(bundle.leave(&["create", "--pid-file", "pid", "one"]));
+    assert_eq!(bundle.status("one"), "created");
+    let again = bundle.brig(&["create", "one"]);
+    assert!(text(&again.stderr).contains("already"), "{}", text(&again.stderr));
+    assert!(bundle.brig(&["start", "one"]).status.success());
+    assert_eq!(bundle.status("one"), "running");
+    let exec = bundle.brig(&["exec", "one", "/bin/sh", "-c", "readlink /proc/1/exe; exit 3"]);
+    assert_eq!((exec.status.code(), text(&exec.stdout)), (Some(3), "/bin/busybox\n"));
+    assert!(bundle.brig(&["pause", "one"]).status.success());
+    assert_eq!(bundle.status("one"), "paused");
+    assert!(bundle.brig(&["resume", "one"]).status.success());
+    let pid = fs::read_to_string(bundle.path().join("pid")).unwrap();
+    assert!(text(&bundle.brig(&["ps", "one"]).stdout).contains(&pid));
+    assert!(!bundle.brig(&["delete", "one"]).status.success(), "it runs");
+    assert!(bundle.brig(&["kill", "one", "KILL"]).status.success());
+    eventually("the container has ended", LIMIT, || {
+        (bundle.status("one") == "stopped").then_some(())
+    });
+    assert!(bundle.brig(&["delete", "one"]).status.success());
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn a_signal_to_run_is_the_containers() {
+    let bundle = Bundle::new(&["/bin/sh", "-c", "trap 'exit 9' TERM; echo up; sleep 1000 & wait"]);
+    let mut command = bundle.command(&[BRIG, "runtime"], &["run", "one"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+    assert_eq!(line, "up\n");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn a_terminal_goes_to_the_console_socket() {
+    let bundle = Bundle::new(&["/bin/sh", "-c", "tty; exec sleep 1000"]);
+    bundle.configure(|config| config["process"]["terminal"] = json!(true));
+    let without = bundle.brig(&["run", "-d", "one"]);
+    assert!(text(&without.stderr).contains("--console-socket"), "{}", text(&without.stderr));
+    let socket = UnixListener::bind(bundle.path().join("console")).unwrap();
+    assert!(bundle.leave(&["run", "-d", "--console-socket", "console", "one"]));
+    let (connection, _) = socket.accept().unwrap();
+    let mut name = [0; 64];
+    let mut descriptors = Vec::new();
+    let length =
+        linux::socket::receive_with_fds(connection.as_fd(), &mut name, &mut descriptors).unwrap();
+    assert_eq!(&name[..length], b"/dev/ptmx");
+    let mut master = fs::File::from(descriptors.into_iter().next().unwrap());
+    let mut screen = [0; 64];
+    let length = std::io::Read::read(&mut master, &mut screen).unwrap();
+    assert_eq!(text(&screen[..length]), "/dev/pts/0\r\n");
+    assert!(bundle.brig(&["delete", "-f", "one"]).status.success());
+    bundle.assert_nothing_left();
+}
