@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci::runtime::Spec;
+use oci::runtime::{Spec, spec_from_json};
 
 use super::Failure;
 
@@ -23,8 +23,8 @@ impl Bundle {
         let path = absolute.join("config.json");
         let text =
             std::fs::read(&path).map_err(|error| format!("read {}: {error}", path.display()))?;
-        let spec = serde_json::from_slice(&text)
-            .map_err(|error| format!("parse {}: {error}", path.display()))?;
+        let spec =
+            spec_from_json(&text).map_err(|error| format!("parse {}: {error}", path.display()))?;
         Ok(Self { directory: absolute, spec })
     }
 

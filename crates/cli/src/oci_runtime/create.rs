@@ -1,5 +1,6 @@
 //! `create` and `run`.
 
+use std::mem::ManuallyDrop;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use linux::process::{PidFd, SingleThreaded};
@@ -72,12 +73,13 @@ struct Making<'a> {
     id: &'a str,
     pid_file: Option<&'a str>,
     preserve: u32,
-    bundle: Bundle,
+    /// Never freed piece by piece: the process ends with its command.
+    bundle: ManuallyDrop<Bundle>,
 }
 
 impl<'a> Making<'a> {
     fn begin(call: &'a Call, parsed: &'a Parsed, detached: bool) -> Result<Self, Failure> {
-        let bundle = Bundle::read(parsed.value("bundle"))?;
+        let bundle = ManuallyDrop::new(Bundle::read(parsed.value("bundle"))?);
         let id = parsed.id()?;
         let socket = parsed.value("console-socket").is_some();
         if detached && bundle.terminal() && !socket {
