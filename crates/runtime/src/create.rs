@@ -172,6 +172,7 @@ impl Outside {
             moved_by_us: plan.namespaces.has(Namespaces::USER),
             network,
         };
+        // As long as the network namespace is not made there is nothing better to do.
         let has_time = outside.network.is_some();
         if (has_time || layout.mode() == Mode::Unified)
             && let Err(error) = outside.complete_group()

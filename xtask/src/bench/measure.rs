@@ -1,6 +1,6 @@
 //! Wall time of commands, interleaved.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Result;
@@ -46,7 +46,8 @@ pub(super) fn interleaved(subjects: &[Subject<'_>], runs: usize) -> Result<Vec<O
 
 /// Wall time of one run, or `None` if it failed.
 pub(super) fn time(command: &mut Command) -> Result<Option<Duration>> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let null = || std::fs::File::options().read(true).write(true).open("/dev/null");
+    command.stdin(null()?).stdout(null()?).stderr(null()?);
     let start = Instant::now();
     let status = command.status()?;
     let elapsed = start.elapsed();

@@ -14,6 +14,7 @@ mod log;
 mod spec;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use linux::process::SingleThreaded;
@@ -39,7 +40,11 @@ pub(crate) fn main(arguments: &[OsString], original: &[OsString]) -> ExitCode {
         Err(failure) => return log.failed(&failure.message, failure.exit_code),
     };
     match call.run(&global.rest) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => {
+            drop(std::io::stdout().flush());
+            // The kernel takes everything away at once.
+            linux::process::exit(i32::from(code))
+        }
         Err(failure) => log.failed(&failure.message, failure.exit_code),
     }
 }

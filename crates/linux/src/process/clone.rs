@@ -127,7 +127,7 @@ struct ExitOnUnwind;
 
 impl Drop for ExitOnUnwind {
     fn drop(&mut self) {
-        super::program::exit_now(134);
+        super::program::exit(134);
     }
 }
 

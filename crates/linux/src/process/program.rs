@@ -34,13 +34,9 @@ pub fn strings<S: AsRef<OsStr>>(all: &[S]) -> Result<Vec<CString>, Error> {
     all.iter().map(convert).collect()
 }
 
-/// Ends the process at once: no destructors, no handlers.
-pub(super) fn exit_now(code: i32) -> ! {
+/// Ends the process at once: neither destructors nor handlers run, which in a forked child would be
+/// its parent's.
+pub fn exit(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
     unsafe { libc::_exit(code) }
-}
-
-/// Ends a forked child at once: neither destructors nor handlers that belong to its parent run.
-pub fn exit(code: i32) -> ! {
-    exit_now(code)
 }
