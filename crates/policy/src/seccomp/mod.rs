@@ -76,6 +76,7 @@ fn architecture_names(architecture: &str) -> (&'static str, &str) {
         "arm64" => ("SCMP_ARCH_AARCH64", "arm64"),
         "arm" => ("SCMP_ARCH_ARM", "arm"),
         "riscv64" => ("SCMP_ARCH_RISCV64", "riscv64"),
+        "s390x" => ("SCMP_ARCH_S390X", "s390x"),
         other => ("", other),
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::{KernelVersion, Situation, default_seccomp, seccomp_from_profile};
 use crate::DEFAULT_CAPABILITIES;
 
+mod moby;
+
 fn with<T>(
     capabilities: &[&str],
     architecture: &str,
