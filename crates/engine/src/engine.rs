@@ -122,6 +122,14 @@ impl Engine {
         &self.volumes
     }
 
+    /// Removes a volume that no container has, with what is in it.
+    ///
+    /// # Errors
+    /// `NoSuchVolume`; `Conflict` when a container has it, running or not.
+    pub async fn remove_volume(&self, name: &str) -> Result<()> {
+        self.containers.unless_used(name, self.volumes.remove(name)).await
+    }
+
     /// Networks, for those who look at them.
     #[must_use]
     pub fn networks(&self) -> &crate::networks::Networks {

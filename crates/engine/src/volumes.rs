@@ -110,7 +110,7 @@ impl Volumes {
     ///
     /// # Errors
     /// `NoSuchVolume`.
-    pub async fn remove(&self, name: &str) -> Result<()> {
+    pub(crate) async fn remove(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
         self.rooms
             .blocking("remove volume", move |rooms| {

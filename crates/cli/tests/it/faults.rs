@@ -273,3 +273,48 @@ fn a_truncated_config_is_told() {
     let text = brig.fails(1, &["version"]);
     assert!(text.contains("config.toml"), "{text}");
 }
+
+/// Whoever looks which volumes are unused must not miss a container that is just being made.
+#[test]
+fn a_volume_is_not_removed_under_a_container_in_the_making() {
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    let containers: Vec<String> = (0..15).map(|number| format!("user-{number}")).collect();
+    let brig = &brig;
+    std::thread::scope(|scope| {
+        let (is_over, over) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            // The other end is dropped also when an assertion fails.
+            while over.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                drop(brig.output(&["volume", "prune", "-a", "-f"]));
+                drop(brig.output(&["volume", "rm", "shared"]));
+            }
+        });
+        for name in &containers {
+            drop(brig.ok(&["create", "--name", name, "-v", "shared:/data", "busybox", "true"]));
+            let listed = brig.output(&["volume", "inspect", "shared"]);
+            drop(brig.ok(&["rm", name]));
+            assert!(listed.status.success(), "{name} has lost its volume");
+        }
+        drop(is_over);
+    });
+}
+
+/// A namespace that somebody else holds stays; nobody waits for it.
+#[test]
+fn a_removal_does_not_wait_for_the_network_namespace() {
+    let brig = Brig::new(BRIG);
+    let port = free_port();
+    let publish = format!("{port}:8080");
+    let id = brig.ok(&["run", "-d", "-p", &publish, "hello", "serve"]);
+    let pid = brig.ok(&["inspect", "-f", "{{.State.Pid}}", &id]);
+    let namespace = fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    let address = brig.ok(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &id]);
+    assert_eq!(brig.ok(&["rm", "-f", &id]), id);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "the port is free");
+    let next = brig.ok(&["run", "-d", "-p", &publish, "hello", "serve"]);
+    assert_ne!(brig.ok(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &next]), address);
+    assert!(get("127.0.0.1", port).contains("200"));
+    drop(brig.ok(&["rm", "-f", &next]));
+    drop(namespace);
+}

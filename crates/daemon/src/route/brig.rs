@@ -75,7 +75,7 @@ async fn remove_everything(engine: &Engine) -> ResetResponse {
         response.images += count(&mut response.failures, &removed);
     }
     for volume in list(&mut response, engine.volumes().list().await) {
-        let removed = engine.volumes().remove(&volume.name).await;
+        let removed = engine.remove_volume(&volume.name).await;
         response.volumes += count(&mut response.failures, &removed);
     }
     response

@@ -69,14 +69,8 @@ pub(super) async fn inspect(server: Arc<Server>, name: String) -> Answer {
 }
 
 pub(super) async fn remove(server: Arc<Server>, call: Call, name: String) -> Answer {
-    let containers = containers(&server).await?;
-    let users: Vec<_> = users(&containers, &name).collect();
-    if !users.is_empty() {
-        let message = format!("remove {name}: volume is in use - [{}]", users.join(", "));
-        return Err(Refusal::new(StatusCode::CONFLICT, message));
-    }
     let engine = Arc::clone(&server.engine);
-    let removed = server.complete(async move { engine.volumes().remove(&name).await }).await;
+    let removed = server.complete(async move { engine.remove_volume(&name).await }).await;
     match removed {
         Err(refusal) if refusal.status == StatusCode::NOT_FOUND && call.query.flag("force") => {
             done()
@@ -106,7 +100,11 @@ pub(super) async fn prune(server: Arc<Server>, call: Call) -> Answer {
             let mut response = PruneResponse::default();
             for volume in volumes {
                 let bytes = engine.volumes().usage(&volume.name).await?;
-                engine.volumes().remove(&volume.name).await?;
+                match engine.remove_volume(&volume.name).await {
+                    // A container has come to use it.
+                    Err(engine::Error::Conflict(_)) => continue,
+                    removed => removed?,
+                }
                 response.space_reclaimed += bytes;
                 response.volumes_deleted.push(volume.name);
             }

@@ -38,6 +38,13 @@ pub(crate) struct Record {
     pub(crate) restarts: u32,
 }
 
+impl Record {
+    /// Whether it has the volume of this name.
+    pub(crate) fn has_volume(&self, name: &str) -> bool {
+        self.mounts.iter().any(|mount| mount.point.name == name)
+    }
+}
+
 /// How a container's last run went.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LastRun {

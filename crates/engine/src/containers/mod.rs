@@ -126,6 +126,31 @@ impl Containers {
     }
 }
 
+impl Containers {
+    /// Does `remove` unless a container has the volume of this name; none comes to have it
+    /// meanwhile.
+    pub(crate) async fn unless_used(
+        &self,
+        volume: &str,
+        remove: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let _alone = self.shared.lending.write().await;
+        let has = |one: &Arc<Container>| one.read(|state| state.record.has_volume(volume));
+        let users: Vec<String> = self
+            .shared
+            .table
+            .all()
+            .iter()
+            .filter(|one| has(one))
+            .map(|one| one.id.clone())
+            .collect();
+        if users.is_empty() {
+            return remove.await;
+        }
+        Err(Error::Conflict(format!("remove {volume}: volume is in use - [{}]", users.join(", "))))
+    }
+}
+
 impl Shared {
     /// Publishes what happened to a container, with its name, image and labels.
     fn publish(&self, container: &Container, action: Action, more: &[(&str, String)]) {

@@ -112,9 +112,7 @@ async fn throw_away(
 /// Whether another container has this volume.
 fn is_used(shared: &Shared, container: &Container, volume: &str) -> bool {
     let uses = |other: &Arc<Container>| {
-        other.id != container.id
-            && other
-                .read(|state| state.record.mounts.iter().any(|mount| mount.point.name == volume))
+        other.id != container.id && other.read(|state| state.record.has_volume(volume))
     };
     shared.table.all().iter().any(uses)
 }
