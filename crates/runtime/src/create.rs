@@ -202,6 +202,11 @@ impl Outside {
             && self.network.as_ref().is_none_or(NewNetwork::is_made)
     }
 
+    /// Waits until the network namespace is made.
+    fn await_network(&mut self) {
+        self.network.as_mut().map(NewNetwork::wait);
+    }
+
     /// What the process needs for itself.
     fn gifts(&mut self) -> Result<Gifts, Error> {
         let goes_by_itself = self.layout.mode() != Mode::Unified && !self.moved_by_us;
@@ -235,18 +240,22 @@ fn deliver(
     outside: &mut Outside,
 ) -> Result<(PidFd, Parent), Error> {
     let (parent, child) = channel::pair()?;
+    if plan.namespaces.has(Namespaces::TIME) {
+        // The kernel lets nobody change these while a task shares the memory.
+        outside.await_network();
+    }
     let is_early = outside.is_early();
     if is_early {
         // Said before there is anybody to hear it: then nobody waits for it.
         parent.promise(&outside.gifts()?)?;
     }
     let options = CloneOptions {
-        namespaces: plan.namespaces.new.without(Namespaces::CGROUP),
+        namespaces: plan.namespaces.new.without(Namespaces::CGROUP | Namespaces::TIME),
         cgroup: outside.group.v2_dirfd(),
         close_in_child: Some(parent.as_fd()),
         as_sibling: false,
     };
-    let born = BirthNamespaces::enter(&plan.namespaces)?;
+    let born = BirthNamespaces::enter(token, &plan.namespaces)?;
     let process = linux::process::clone(token, &options, || init::container(plan, child, gate));
     born.leave()?;
     let process = process?;
@@ -268,22 +277,42 @@ pub(crate) fn end(process: &PidFd) {
     drop(process.wait());
 }
 
-/// The namespaces a process can only be born into: the caller joins them for its children, and
-/// comes back.
+/// The namespaces a process can only be born into: the caller joins them for its children, or makes
+/// them, and comes back. A time namespace is of them: its clocks are set before anybody is in it.
 struct BirthNamespaces {
     own: Vec<(Namespaces, OwnedFd)>,
 }
 
 impl BirthNamespaces {
-    fn enter(namespaces: &NamespacePlan) -> Result<Self, Error> {
+    fn enter(token: &SingleThreaded, namespaces: &NamespacePlan) -> Result<Self, Error> {
         let mut born = Self { own: Vec::new() };
+        match born.enter_each(token, namespaces) {
+            Ok(()) => Ok(born),
+            Err(error) => {
+                // What led here says more.
+                drop(born.leave());
+                Err(error)
+            }
+        }
+    }
+
+    fn enter_each(
+        &mut self,
+        token: &SingleThreaded,
+        namespaces: &NamespacePlan,
+    ) -> Result<(), Error> {
+        if namespaces.new.contains(Namespaces::TIME) {
+            self.own.push((Namespaces::TIME, linux::process::open_own(Namespaces::TIME)?));
+            linux::process::unshare(token, Namespaces::TIME)?;
+            set_clocks(&namespaces.clocks)?;
+        }
         for (kind, namespace) in &namespaces.joined {
             if matches!(*kind, Namespaces::PID | Namespaces::TIME) {
-                born.own.push((*kind, linux::process::open_own(*kind)?));
+                self.own.push((*kind, linux::process::open_own(*kind)?));
                 linux::process::join(namespace.as_fd(), *kind)?;
             }
         }
-        Ok(born)
+        Ok(())
     }
 
     /// Back to the caller's own.
@@ -293,6 +322,15 @@ impl BirthNamespaces {
         }
         Ok(())
     }
+}
+
+/// The clocks of the time namespace that the next child will be in.
+fn set_clocks(clocks: &str) -> Result<(), Error> {
+    const FILE: &str = "/proc/self/timens_offsets";
+    if clocks.is_empty() {
+        return Ok(());
+    }
+    fs::write(FILE, clocks).map_err(|error| linux::Error::from_io("write", FILE, &error).into())
 }
 
 fn write_maps(process: &PidFd, maps: &IdMaps) -> Result<(), Error> {

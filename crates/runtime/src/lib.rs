@@ -26,4 +26,4 @@ pub mod state;
 pub use create::{Newborn, birth, create};
 pub use error::Error;
 pub use exec::{Progress, Starting, begin, exec};
-pub use request::{CreateRequest, Created, ExecRequest, Rootfs, Stdio};
+pub use request::{Confinement, CreateRequest, Created, ExecRequest, Rootfs, Stdio};

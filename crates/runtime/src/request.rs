@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use linux::cgroup::Group;
 use linux::process::PidFd;
-use oci::runtime::{Process, Seccomp, Spec};
+use oci::runtime::{Linux, LinuxPersonality, MemoryPolicy, Process, Seccomp, Spec};
 
 use crate::Error;
 use crate::channel::Parent;
@@ -69,14 +69,37 @@ pub struct ExecRequest<'a> {
     pub target: &'a PidFd,
     /// What is run.
     pub process: &'a Process,
-    /// The filter of system calls of the container.
-    pub seccomp: Option<&'a Seccomp>,
+    /// What holds for every process of the container.
+    pub confinement: Confinement<'a>,
     /// Where its standard streams lead.
     pub stdio: Stdio,
     /// The control group it joins; `None` leaves it in the caller's.
     pub cgroup: Option<&'a Group>,
     /// How many descriptors from 3 on its program inherits.
     pub preserve_descriptors: u32,
+}
+
+/// What of a container's configuration holds for each of its processes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Confinement<'a> {
+    /// The filter of system calls.
+    pub seccomp: Option<&'a Seccomp>,
+    /// The execution domain.
+    pub personality: Option<&'a LinuxPersonality>,
+    /// Where memory comes from.
+    pub memory_policy: Option<&'a MemoryPolicy>,
+}
+
+impl<'a> Confinement<'a> {
+    /// That of a configuration.
+    #[must_use]
+    pub fn of(linux: &'a Linux) -> Self {
+        Self {
+            seccomp: linux.seccomp.as_ref(),
+            personality: linux.personality.as_ref(),
+            memory_policy: linux.memory_policy.as_ref(),
+        }
+    }
 }
 
 /// A process that is set up and waits at the gate: it has not yet run its program.

@@ -3,7 +3,7 @@
 use linux::cgroup::{Group, Layout};
 use oci::runtime::{Capabilities, Process, Status, User};
 use runtime::state::process_of;
-use runtime::{ExecRequest, Stdio};
+use runtime::{Confinement, ExecRequest, Stdio};
 
 use super::arguments::{Flag, Parsed};
 use super::bundle::Bundle;
@@ -56,7 +56,7 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let target = process_of(&record).ok_or("cannot exec in a stopped container".to_owned())?;
     let bundle = Bundle::read(Some(&record.state.bundle))?;
     let process = process(&parsed, bundle.spec.process.unwrap_or_default())?;
-    let seccomp = bundle.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let confinement = bundle.spec.linux.as_ref().map(Confinement::of).unwrap_or_default();
     let group = Group::open(Layout::detect()?, &group_path(&parsed, &record.cgroup)?)?;
     let detach = parsed.has("detach");
     let socket = parsed.value("console-socket");
@@ -70,7 +70,7 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
         id,
         target: &target,
         process: &process,
-        seccomp,
+        confinement,
         stdio: if process.terminal { Stdio::Terminal } else { Stdio::Inherit },
         cgroup: Some(&group),
         preserve_descriptors: parsed.number("preserve-fds")?,

@@ -18,6 +18,16 @@ pub fn set_dumpable(dumpable: bool) -> Result<(), Error> {
         .map_err(|errno| Error::new("set", "dumpable", errno))
 }
 
+/// The execution domain of the process and those it makes (personality(2)).
+///
+/// # Errors
+/// What the kernel says.
+pub fn set_personality(domain: u32) -> Result<(), Error> {
+    // SAFETY: a number is passed, no memory; programs that run already mind nothing of it.
+    let result = unsafe { libc::personality(libc::c_ulong::from(domain)) };
+    if result == -1 { Err(Error::new("set", "personality", last_errno())) } else { Ok(()) }
+}
+
 /// No exec gains privileges from now on (`PR_SET_NO_NEW_PRIVS`).
 ///
 /// # Errors

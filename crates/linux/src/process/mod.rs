@@ -21,7 +21,7 @@ mod rlimit;
 
 pub use attribute::{
     close_on_exec_from, join_session_keyring, new_session, reset_signals, reset_signals_of,
-    set_child_subreaper, set_dumpable, set_no_new_privileges,
+    set_child_subreaper, set_dumpable, set_no_new_privileges, set_personality,
 };
 pub use clone::{CloneOptions, SingleThreaded, clone, spawn};
 pub use credential::{Credentials, set_credentials, set_groups, set_identity};

@@ -89,21 +89,22 @@ impl NewNetwork {
         self.shared.result.load(Ordering::Relaxed) != UNKNOWN
     }
 
+    /// Waits until it is made, or is known to be impossible. Then no task shares this process's memory
+    /// any more.
+    pub fn wait(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            // Only its being over counts: its memory may then be used again.
+            drop(self.task.wait());
+        }
+    }
+
     /// Waits for it.
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN`, or when the limit of namespaces is reached.
     pub fn finish(mut self) -> Result<OwnedFd, Error> {
-        self.end();
+        self.wait();
         self.take().map_err(|errno| Error::new("create", "network namespace", errno))
-    }
-
-    /// The task ends by itself, and soon.
-    fn end(&mut self) {
-        if !std::mem::replace(&mut self.is_over, true) {
-            // Only its being over counts: its memory may then be used again.
-            drop(self.task.wait());
-        }
     }
 
     fn take(&self) -> Result<OwnedFd, Errno> {
@@ -118,7 +119,8 @@ impl NewNetwork {
 
 impl Drop for NewNetwork {
     fn drop(&mut self) {
-        self.end();
+        // The task ends by itself, and soon.
+        self.wait();
         drop(self.take());
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use linux::event::{Interest, TimerFd};
 use linux::process::PidFd;
-use runtime::{Progress, Starting};
+use runtime::{Confinement, Progress, Starting};
 
 use super::control::failure;
 use super::key::Key;
@@ -63,7 +63,7 @@ impl Supervisor {
             id: &self.record.id,
             target: &main.pidfd,
             process: &exec.process,
-            seccomp: seccomp.as_ref(),
+            confinement: Confinement { seccomp: seccomp.as_ref(), ..Confinement::default() },
             stdio,
             cgroup: self.group.as_ref(),
             preserve_descriptors: 0,

@@ -36,12 +36,14 @@ impl Entry<'_> {
         // All that needs the host's files and the caller's rights comes before the namespaces.
         let token = SingleThreaded::claim()?;
         linux::process::reset_signals();
+        run_on(plan.affinity.initial.as_deref())?;
         adjust_oom_score(plan.oom_score_adjustment)?;
         linux::process::join_session_keyring(&self.keyring)?;
         if let Some(group) = self.cgroup {
             // It was born in the group of cgroup v2.
             group.entrance()?.pass(&token)?;
         }
+        run_on(plan.affinity.last.as_deref())?;
         linux::process::join_of(self.target, self.namespaces)?;
         if self.namespaces.contains(Namespaces::USER) {
             linux::process::set_identity(0, 0)?;
@@ -54,6 +56,11 @@ impl Entry<'_> {
         let process = linux::process::clone(&token, &options, || live(plan, channel))?;
         channel.born(&process)
     }
+}
+
+/// Changes the processors, if there is a wish.
+fn run_on(processors: Option<&[usize]>) -> Result<(), linux::Error> {
+    processors.map_or(Ok(()), linux::scheduling::set_processors)
 }
 
 /// The descriptors that the process still needs.

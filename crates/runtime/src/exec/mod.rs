@@ -24,7 +24,7 @@ use linux::process::{CloneOptions, Namespaces, PidFd, SingleThreaded};
 
 use self::entry::Entry;
 use crate::request::{Created, ExecRequest};
-use crate::{Error, channel, init, plan, seccomp};
+use crate::{Error, channel, init, plan};
 
 pub use self::starting::{Progress, Starting};
 
@@ -45,10 +45,10 @@ pub fn exec(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Created,
 /// What is wrong with the request, or with making a process at all; [`Starting::advance`] tells the
 /// rest.
 pub fn begin(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Starting, Error> {
-    let ExecRequest { id, target, process, seccomp, stdio, cgroup, preserve_descriptors } = request;
+    let ExecRequest { id, target, process, confinement, stdio, cgroup, preserve_descriptors } =
+        request;
     plan::check_id(id)?;
-    let filter = seccomp::compile(seccomp)?;
-    let plan = plan::process(process, filter, stdio, preserve_descriptors)?;
+    let plan = plan::process(process, &confinement, stdio, preserve_descriptors)?;
     linux::process::set_dumpable(false)?;
     let entry =
         Entry { keyring: init::keyring(id)?, target, namespaces: namespaces_of(target)?, cgroup };

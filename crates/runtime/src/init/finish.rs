@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::command::{Program, exec_failure, own_root, text_of, working_directory_is_inside};
 use super::terminal::Terminal;
 use crate::channel::Failure;
-use crate::plan::ProcessPlan;
+use crate::plan::{ProcessPlan, SchedulingPlan};
 use crate::request::Stdio;
 
 /// Goes to the working directory, resolved inside of the present root, and makes sure to be there.
@@ -70,6 +70,7 @@ pub(crate) fn finish(program: Program) -> Result<Infallible, Failure> {
     for (resource, soft, hard) in &process.limits {
         linux::process::set_resource_limit(*resource, *soft, *hard)?;
     }
+    schedule(&process.scheduling)?;
     if process.no_new_privileges {
         linux::process::set_no_new_privileges()?;
     } else if let Some(filter) = &process.seccomp {
@@ -84,6 +85,20 @@ pub(crate) fn finish(program: Program) -> Result<Infallible, Failure> {
     }
     let errno = linux::process::exec(&path, &process.arguments, &environment);
     Err(exec_failure(&path, errno))
+}
+
+/// What needs rights that the program may not have.
+fn schedule(plan: &SchedulingPlan) -> Result<(), linux::Error> {
+    if let Some(personality) = plan.personality {
+        linux::process::set_personality(personality)?;
+    }
+    if let Some((mode, nodes)) = &plan.memory {
+        linux::scheduling::set_memory_policy(*mode, nodes)?;
+    }
+    if let Some((class, level)) = plan.io_priority {
+        linux::scheduling::set_io_priority(class, level)?;
+    }
+    plan.policy.as_ref().map_or(Ok(()), linux::scheduling::set_policy)
 }
 
 /// The process's user owns its pipes and terminals, so that it can open `/dev/stdout` again.

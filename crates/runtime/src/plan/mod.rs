@@ -7,6 +7,7 @@ mod mount;
 mod namespace;
 mod option;
 mod process;
+mod scheduling;
 mod sysctl;
 
 pub(crate) use device::DevicePlan;
@@ -15,6 +16,7 @@ pub(crate) use mount::{MountPlan, MountSource, NewMount};
 pub(crate) use namespace::{IdMaps, NamespacePlan, wants_network};
 pub(crate) use option::{Recursion, propagation};
 pub(crate) use process::{ProcessPlan, plan as process};
+pub(crate) use scheduling::SchedulingPlan;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -23,8 +25,8 @@ use linux::mount::{Attributes, Propagation};
 use linux::process::Namespaces;
 use oci::runtime::{Linux, Spec};
 
-use crate::request::{CreateRequest, Rootfs, Stdio};
-use crate::{Error, seccomp};
+use crate::Error;
+use crate::request::{Confinement, CreateRequest, Rootfs, Stdio};
 
 /// All that the container's first process does.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ pub(crate) fn plan(request: CreateRequest<'_>) -> Result<Plan, Error> {
         cgroup: cgroup_path(request.id, linux)?,
         process: process::plan(
             process,
-            seccomp::compile(linux.seccomp.as_ref())?,
+            &Confinement::of(linux),
             request.stdio,
             request.preserve_descriptors,
         )?,
@@ -120,10 +122,7 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
     for (present, feature) in [
         (spec.hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()), "hooks"),
         (linux.intel_rdt.is_some(), "linux.intelRdt"),
-        (linux.memory_policy.is_some(), "linux.memoryPolicy"),
-        (linux.personality.is_some(), "linux.personality"),
         (!linux.net_devices.is_empty(), "linux.netDevices"),
-        (!linux.time_offsets.is_empty(), "linux.timeOffsets"),
         (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),
     ] {
         if present {

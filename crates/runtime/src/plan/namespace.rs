@@ -20,6 +20,8 @@ pub(crate) struct NamespacePlan {
     pub network_follows: bool,
     /// Ids of a new user namespace.
     pub maps: Option<IdMaps>,
+    /// Clocks of a new time namespace, as the text of `timens_offsets`.
+    pub clocks: String,
 }
 
 /// The text of `uid_map` and `gid_map`.
@@ -89,6 +91,7 @@ pub(crate) fn plan(linux: &Linux, network: Option<OwnedFd>) -> Result<NamespaceP
         plan.new = plan.new.without(Namespaces::NETWORK);
         plan.network_follows = true;
     }
+    plan.clocks = clocks(linux, &plan)?;
     plan.joined.sort_by_key(|(kind, _)| *kind != Namespaces::USER);
     if plan.new.contains(Namespaces::USER) {
         plan.maps = Some(IdMaps {
@@ -97,6 +100,22 @@ pub(crate) fn plan(linux: &Linux, network: Option<OwnedFd>) -> Result<NamespaceP
         });
     }
     Ok(plan)
+}
+
+/// Only a new namespace's clocks can be set, before anybody is in it (`time_namespaces(7)`).
+fn clocks(linux: &Linux, plan: &NamespacePlan) -> Result<String, Error> {
+    let fail = |reason: String| Err(Error::invalid("linux.timeOffsets", reason));
+    if !linux.time_offsets.is_empty() && !plan.new.contains(Namespaces::TIME) {
+        return fail("needs a new time namespace".to_owned());
+    }
+    let mut text = String::new();
+    for (clock, offset) in &linux.time_offsets {
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return fail(format!("{clock:?} is not a clock of time namespaces"));
+        }
+        text.push_str(&format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
+    }
+    Ok(text)
 }
 
 fn kind_of(kind: NamespaceKind) -> Namespaces {
@@ -167,6 +186,19 @@ mod tests {
         asked.namespaces[1].path = Some("/proc/1/ns/net".to_owned());
         assert!(!wants_network(&asked));
         assert!(!wants_network(&linux(&[NamespaceKind::Network, NamespaceKind::User])));
+    }
+
+    #[test]
+    fn clocks_need_a_new_time_namespace() {
+        let mut asked = linux(&[NamespaceKind::Mount, NamespaceKind::Time]);
+        asked.time_offsets =
+            serde_json::from_str(r#"{"boottime":{"secs":-5,"nanosecs":7}}"#).unwrap();
+        assert_eq!(plan(&asked, None).unwrap().clocks, "boottime -5 7\n");
+        asked.namespaces[1].path = Some("/proc/1/ns/time".to_owned());
+        assert!(plan(&asked, None).is_err());
+        asked.namespaces[1].path = None;
+        asked.time_offsets = serde_json::from_str(r#"{"realtime":{"secs":1}}"#).unwrap();
+        assert!(plan(&asked, None).is_err());
     }
 
     #[test]

@@ -8,9 +8,10 @@ use linux::process::{Credentials, Resource};
 use linux::pty::Size;
 use oci::runtime::{Capabilities, Process, Rlimit};
 
+use super::scheduling::{AffinityPlan, SchedulingPlan};
 use crate::Error;
-use crate::request::Stdio;
-use crate::seccomp::Filter;
+use crate::request::{Confinement, Stdio};
+use crate::seccomp::{self, Filter};
 
 /// What is run in the end.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub(crate) struct ProcessPlan {
     pub umask: u32,
     /// Kind, soft and hard limit.
     pub limits: Vec<(Resource, Option<u64>, Option<u64>)>,
+    /// How the kernel runs it.
+    pub scheduling: SchedulingPlan,
+    /// Where, when it is not the container's first.
+    pub affinity: AffinityPlan,
     /// Exec gains nothing.
     pub no_new_privileges: bool,
     /// Filter of system calls.
@@ -54,11 +59,10 @@ pub(crate) struct ProcessPlan {
 /// Checks and converts.
 pub(crate) fn plan(
     process: &Process,
-    seccomp: Option<Filter>,
+    confinement: &Confinement<'_>,
     stdio: Stdio,
     preserve_descriptors: u32,
 ) -> Result<ProcessPlan, Error> {
-    refuse_unsupported(process)?;
     let command = process.args.first().filter(|name| !name.is_empty());
     let command = command.ok_or_else(|| Error::invalid("process.args", "has no program"))?;
     if !process.cwd.starts_with('/') {
@@ -81,8 +85,10 @@ pub(crate) fn plan(
         credentials: credentials(process)?,
         umask: process.user.umask.unwrap_or(0o022) & 0o777,
         limits: process.rlimits.iter().map(limit).collect::<Result<_, _>>()?,
+        scheduling: SchedulingPlan::of(process, confinement)?,
+        affinity: AffinityPlan::of(process.exec_cpu_affinity.as_ref())?,
         no_new_privileges: process.no_new_privileges,
-        seccomp,
+        seccomp: seccomp::compile(confinement.seccomp)?,
         apparmor: process.apparmor_profile.clone().filter(|profile| !profile.is_empty()),
         selinux: process.selinux_label.clone().filter(|label| !label.is_empty()),
         oom_score_adjustment: process.oom_score_adj,
@@ -90,19 +96,6 @@ pub(crate) fn plan(
         terminal_size: size.map(|size| Size { rows: size.height, columns: size.width }),
         preserve_descriptors,
     })
-}
-
-fn refuse_unsupported(process: &Process) -> Result<(), Error> {
-    for (present, feature) in [
-        (process.scheduler.is_some(), "process.scheduler"),
-        (process.io_priority.is_some(), "process.ioPriority"),
-        (process.exec_cpu_affinity.is_some(), "process.execCPUAffinity"),
-    ] {
-        if present {
-            return Err(Error::unsupported(feature));
-        }
-    }
-    Ok(())
 }
 
 fn credentials(process: &Process) -> Result<Credentials, Error> {
@@ -170,7 +163,7 @@ fn limit(limit: &Rlimit) -> Result<(Resource, Option<u64>, Option<u64>), Error> 
 #[cfg(test)]
 mod tests {
     use super::plan;
-    use crate::request::Stdio;
+    use crate::request::{Confinement, Stdio};
     use oci::runtime::{Process, Rlimit, User};
 
     fn process() -> Process {
@@ -180,7 +173,9 @@ mod tests {
     #[test]
     fn environment_is_searched_from_its_end() {
         let env = ["PATH=/a", "HOME=", "PATH=/b", "X=1"].map(str::to_owned).to_vec();
-        let planned = plan(&Process { env, ..process() }, None, Stdio::Inherit, 0).unwrap();
+        let planned =
+            plan(&Process { env, ..process() }, &Confinement::default(), Stdio::Inherit, 0)
+                .unwrap();
         assert_eq!(planned.search_path, "/b");
         assert!(planned.needs_home);
         assert_eq!(planned.environment.len(), 3);
@@ -202,7 +197,7 @@ mod tests {
             Process { rlimits: vec![rlimit], ..process() },
             Process { user, ..process() },
         ] {
-            assert!(plan(&wrong, None, Stdio::Inherit, 0).is_err(), "{wrong:?}");
+            assert!(plan(&wrong, &Confinement::default(), Stdio::Inherit, 0).is_err(), "{wrong:?}");
         }
     }
 }

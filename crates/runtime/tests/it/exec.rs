@@ -2,7 +2,7 @@
 
 use linux::process::{ExitStatus, SingleThreaded};
 use oci::runtime::Process;
-use runtime::{Created, Error, ExecRequest, Stdio};
+use runtime::{Confinement, Created, Error, ExecRequest, Stdio};
 use testkit::forked::Test;
 
 use crate::hardening::INSIDE;
@@ -22,7 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("exec::cannot_be_looked_into_before_its_program_runs", not_dumpable),
 ];
 
-fn process(world: &World, script: &str) -> Process {
+pub(crate) fn process(world: &World, script: &str) -> Process {
     let mut process = world.spec.process.clone().unwrap();
     process.args = ["sh", "-c", script].map(str::to_owned).to_vec();
     process
@@ -34,11 +34,21 @@ fn begin(
     process: &Process,
     stdio: Stdio,
 ) -> Result<Created, Error> {
+    begin_confined(token, container, process, stdio, Confinement::default())
+}
+
+fn begin_confined(
+    token: &SingleThreaded,
+    container: &Created,
+    process: &Process,
+    stdio: Stdio,
+    confinement: Confinement<'_>,
+) -> Result<Created, Error> {
     let request = ExecRequest {
         id: "exec",
         target: &container.process,
         process,
-        seccomp: None,
+        confinement,
         stdio,
         cgroup: container.cgroup.as_ref(),
         preserve_descriptors: 0,
@@ -51,8 +61,17 @@ fn run(
     container: &Created,
     process: &Process,
 ) -> Result<(ExitStatus, String), Error> {
+    run_confined(token, container, process, Confinement::default())
+}
+
+pub(crate) fn run_confined(
+    token: &SingleThreaded,
+    container: &Created,
+    process: &Process,
+    confinement: Confinement<'_>,
+) -> Result<(ExitStatus, String), Error> {
     let (output, stdio) = piped();
-    let mut created = begin(token, container, process, stdio)?;
+    let mut created = begin_confined(token, container, process, stdio, confinement)?;
     let started = created.start();
     let text = read(output);
     let status = created.process.wait().unwrap();
@@ -184,7 +203,7 @@ fn keyring(token: &SingleThreaded) {
                 id: &id,
                 target: &container.process,
                 process: &process,
-                seccomp: None,
+                confinement: Confinement::default(),
                 stdio,
                 cgroup: container.cgroup.as_ref(),
                 preserve_descriptors: 0,
@@ -243,7 +262,7 @@ fn filtered(token: &SingleThreaded) {
                 id: "exec",
                 target: &container.process,
                 process: &process,
-                seccomp: Some(&filter),
+                confinement: Confinement { seccomp: Some(&filter), ..Confinement::default() },
                 stdio,
                 cgroup: None,
                 preserve_descriptors: 0,

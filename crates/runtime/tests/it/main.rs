@@ -15,6 +15,7 @@ mod exec;
 mod hardening;
 mod identity;
 mod mount;
+mod scheduling;
 mod terminal;
 mod world;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         hardening::TESTS,
         identity::TESTS,
         mount::TESTS,
+        scheduling::TESTS,
         terminal::TESTS,
     ]
     .concat();
