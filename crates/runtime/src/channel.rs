@@ -4,6 +4,8 @@
 //! caller                                   process
 //!   │  ← Born (+ pidfd)                       │ only for `exec`, from the one that makes it
 //!   │ Proceed (+ what it needs)            →  │ waits for it before it needs ids or cgroup
+//!   │  ← Mounted                              │ only when the caller has hooks to run
+//!   │ Go on                                →  │
 //!   │  ← Ready (+ terminal)                   │ all is set up but what cannot be undone
 //!   │ Start                                →  │ last steps, exec
 //!   │  ← end of file                          │ exec succeeded: the socket is close-on-exec
@@ -27,10 +29,13 @@ use crate::Error;
 
 const PROCEED: u8 = b'p';
 const START: u8 = b's';
+const MOUNTED: u8 = b'm';
+const GO_ON: u8 = b'g';
 const READY: u8 = b'r';
 const BORN: u8 = b'b';
 const FAILED: u8 = b'f';
 const COMMAND: u8 = b'c';
+const HOOK: u8 = b'h';
 
 /// The caller's end.
 #[derive(Debug)]
@@ -67,6 +72,8 @@ pub(crate) enum Failure {
         /// 126 or 127.
         exit_code: u8,
     },
+    /// A hook failed, in the words of [`Error::Hook`].
+    Hook(String),
     /// The caller has gone away: nobody to tell.
     Abandoned,
 }
@@ -119,6 +126,22 @@ impl Parent {
         let word = [PROCEED, u8::from(gifts.network.is_some())];
         speak(&self.socket, &word, &gifts.descriptors())
             .map_err(|errno| linux::Error::new("speak to", "the container's process", errno).into())
+    }
+
+    /// Waits until everything is mounted, does `hooks`, and lets the process go on.
+    pub(crate) fn when_mounted(
+        &self,
+        process: &PidFd,
+        hooks: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut buffer = [0; 4096];
+        let (length, _) = self.receive(&mut buffer, RecvFlags::empty())?;
+        match buffer.get(..length) {
+            Some([MOUNTED]) => hooks()?,
+            Some(message) if !message.is_empty() => return Err(decode(message)),
+            _ => return Err(ended(process)),
+        }
+        self.say(&[GO_ON], &[], process)
     }
 
     /// Waits until the process is set up; gives the master of its terminal.
@@ -195,7 +218,7 @@ impl Parent {
         let length =
             hear(&self.socket, &mut buffer, RecvFlags::DONTWAIT).map_or(0, |(length, _)| length);
         match buffer.get(..length) {
-            Some(message @ [FAILED | COMMAND, ..]) => decode(message),
+            Some(message @ [FAILED | COMMAND | HOOK, ..]) => decode(message),
             _ => error,
         }
     }
@@ -299,13 +322,23 @@ impl Child {
         }
     }
 
+    /// Says that everything is mounted, and waits until the caller's hooks have been run.
+    pub(crate) fn mounted(&self) -> Result<(), Failure> {
+        self.tell(&[MOUNTED], None)?;
+        self.wait_for(GO_ON)
+    }
+
     /// Waits at the gate.
     pub(crate) fn wait_start(&self) -> Result<(), Failure> {
+        self.wait_for(START)
+    }
+
+    fn wait_for(&self, word: u8) -> Result<(), Failure> {
         let mut buffer = [0; 1];
         loop {
             match rustix::io::read(&self.socket, &mut buffer) {
                 Err(Errno::INTR) => {}
-                Ok(1) if buffer == [START] => return Ok(()),
+                Ok(1) if buffer == [word] => return Ok(()),
                 _ => return Err(Failure::Abandoned),
             }
         }
@@ -333,8 +366,8 @@ impl Child {
     }
 }
 
-/// `f`, the error number, then operation and object with a zero byte between them; or `c`, the exit
-/// code, the message.
+/// `f`, the error number, then operation and object with a space between them; or `c`, the exit
+/// code, the message; or `h` and the message.
 fn encode(failure: &Failure) -> Vec<u8> {
     match failure {
         Failure::Step(error) => {
@@ -349,6 +382,7 @@ fn encode(failure: &Failure) -> Vec<u8> {
             bytes.extend(message.bytes().take(3000));
             bytes
         }
+        Failure::Hook(message) => [HOOK].into_iter().chain(message.bytes().take(3000)).collect(),
         Failure::Abandoned => vec![FAILED],
     }
 }
@@ -369,6 +403,7 @@ fn decode(message: &[u8]) -> Error {
             message: String::from_utf8_lossy(text).into_owned(),
             exit_code: *exit_code,
         },
+        [HOOK, text @ ..] => Error::OwnHook { message: String::from_utf8_lossy(text).into_owned() },
         _ => Error::Ended { status: "it gave no reason".to_owned() },
     }
 }

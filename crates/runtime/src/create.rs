@@ -8,6 +8,7 @@ use linux::process::{CloneOptions, Namespaces, NewNetwork, PidFd, SingleThreaded
 use oci::runtime::Resources;
 
 use crate::channel::{self, Gifts, Parent};
+use crate::hook::OfCaller;
 use crate::plan::{self, IdMaps, NamespacePlan, Plan};
 use crate::request::{CreateRequest, Created};
 use crate::{Error, init};
@@ -33,7 +34,9 @@ pub fn birth(token: &SingleThreaded, mut request: CreateRequest<'_>) -> Result<N
     let network = begin_network(token, &request)?;
     let (plan, mut outside) = Outside::prepare(request, network)?;
     match deliver(token, plan, gate, &mut outside) {
-        Ok((process, parent)) => Ok(Newborn { process, parent, group: outside.group }),
+        Ok((process, parent)) => {
+            Ok(Newborn { process, parent, group: outside.group, hooks: outside.hooks })
+        }
         Err(error) => {
             outside.group.undo();
             Err(error)
@@ -48,6 +51,8 @@ pub struct Newborn {
     process: PidFd,
     parent: Parent,
     group: Group,
+    /// What is to be run before it goes on.
+    hooks: Option<OfCaller>,
 }
 
 impl Newborn {
@@ -66,16 +71,9 @@ impl Newborn {
     /// Waits until it has come to the gate.
     ///
     /// # Errors
-    /// Which step failed and why. Nothing is left behind then.
+    /// Which step or hook failed and why. Nothing is left behind then.
     pub fn ready(self) -> Result<Created, Error> {
-        let Self { process, parent, group } = self;
-        match parent.wait_ready(&process) {
-            Ok(terminal) => Ok(Created { process, terminal, cgroup: Some(group), parent }),
-            Err(error) => {
-                Self { process, parent, group }.abandon();
-                Err(error)
-            }
-        }
+        self.run_hooks()?.wait_ready()
     }
 
     /// Opens the gate before it is there, and returns when the program runs.
@@ -83,11 +81,7 @@ impl Newborn {
     /// # Errors
     /// As [`Self::ready`] and [`Created::start`]. Nothing is left behind then.
     pub fn start(self) -> Result<Created, Error> {
-        if let Err(error) = self.parent.open_gate(&self.process) {
-            self.abandon();
-            return Err(error);
-        }
-        let created = self.ready()?;
+        let created = self.run_hooks()?.open_gate()?.wait_ready()?;
         match created.parent.wait_exec() {
             Ok(()) => Ok(created),
             Err(error) => {
@@ -100,19 +94,50 @@ impl Newborn {
         }
     }
 
-    /// Opens the gate and comes back at once. Whether the program could be run is for
+    /// Opens the gate and comes back at once, but for hooks. Whether the program could be run is for
     /// [`Created::verdict`] to say when the process has ended: a caller who only waits for the end
     /// is not woken before. For a process without terminal, whose other end would come later.
     ///
     /// # Errors
     /// As [`Self::ready`], if it has failed already.
     pub fn launch(self) -> Result<Created, Error> {
-        if let Err(error) = self.parent.open_gate(&self.process) {
-            self.abandon();
-            return Err(error);
-        }
-        let Self { process, parent, group } = self;
+        let Self { process, parent, group, .. } = self.run_hooks()?.open_gate()?;
         Ok(Created { process, terminal: None, cgroup: Some(group), parent })
+    }
+
+    /// Runs the caller's hooks, if there are any, when all is mounted.
+    fn run_hooks(mut self) -> Result<Self, Error> {
+        let Some(hooks) = self.hooks.take() else { return Ok(self) };
+        let result = self.parent.when_mounted(&self.process, || hooks.run(&self.process));
+        self.unless_failed(result)
+    }
+
+    fn open_gate(self) -> Result<Self, Error> {
+        let result = self.parent.open_gate(&self.process);
+        self.unless_failed(result)
+    }
+
+    fn wait_ready(self) -> Result<Created, Error> {
+        match self.parent.wait_ready(&self.process) {
+            Ok(terminal) => {
+                let Self { process, parent, group, .. } = self;
+                Ok(Created { process, terminal, cgroup: Some(group), parent })
+            }
+            Err(error) => {
+                self.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn unless_failed(self, result: Result<(), Error>) -> Result<Self, Error> {
+        match result {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.abandon();
+                Err(error)
+            }
+        }
     }
 
     /// Ends it; nothing of it stays.
@@ -144,6 +169,7 @@ struct Outside {
     /// Whether the process itself has no right to enter the groups of cgroup v1.
     moved_by_us: bool,
     network: Option<NewNetwork>,
+    hooks: Option<OfCaller>,
 }
 
 fn clone_maps(maps: &IdMaps) -> IdMaps {
@@ -160,7 +186,7 @@ impl Outside {
     ) -> Result<(Plan, Self), Error> {
         let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
         let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
-        let plan = plan::plan(request)?;
+        let mut plan = plan::plan(request)?;
         let layout = Layout::detect()?;
         let mut outside = Self {
             layout,
@@ -171,6 +197,7 @@ impl Outside {
             oom_score_adjustment: new_oom_score(plan.process.oom_score_adjustment),
             moved_by_us: plan.namespaces.has(Namespaces::USER),
             network,
+            hooks: plan.hooks_of_caller.take(),
         };
         // As long as the network namespace is not made there is nothing better to do.
         let has_time = outside.network.is_some();

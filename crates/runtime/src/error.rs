@@ -43,6 +43,22 @@ pub enum Error {
         /// 127 when there is no such program, 126 when it cannot be executed.
         exit_code: u8,
     },
+    /// A hook did not succeed.
+    #[error("error running {kind} hook #{index}: {reason}")]
+    Hook {
+        /// Its kind, as the configuration names it.
+        kind: &'static str,
+        /// Which one, from 0.
+        index: usize,
+        /// What became of it, with what it wrote.
+        reason: String,
+    },
+    /// A hook that the container's process ran did not succeed; as [`Self::Hook`].
+    #[error("{message}")]
+    OwnHook {
+        /// The text of [`Self::Hook`].
+        message: String,
+    },
     /// The container's process ended before it said that it was ready.
     #[error("the container's process ended during its set-up ({status})")]
     Ended {
@@ -93,7 +109,7 @@ impl Error {
             Self::Setup { source, .. } | Self::State { source, .. } => ErrorKind::of_io(source),
             Self::Command { exit_code: 127, .. } | Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Command { .. } => ErrorKind::PermissionDenied,
-            Self::Ended { .. } => ErrorKind::Internal,
+            Self::Ended { .. } | Self::Hook { .. } | Self::OwnHook { .. } => ErrorKind::Internal,
             Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Self::Conflict { .. } => ErrorKind::Conflict,
         }

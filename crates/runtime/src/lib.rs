@@ -17,6 +17,7 @@ mod create;
 mod error;
 mod exec;
 pub mod gate;
+pub mod hook;
 mod init;
 mod plan;
 mod request;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use linux::cgroup::{Group, Layout};
 use linux::process::{Pid, PidFd};
-use oci::runtime::{State, Status};
+use oci::runtime::{Hooks, State, Status};
 use serde::{Deserialize, Serialize};
 use stdx::fs::Durability;
 
@@ -34,6 +34,9 @@ pub struct Record {
     pub cgroup: String,
     /// The root file system's path.
     pub rootfs: String,
+    /// Its hooks for later: `poststart` and `poststop`.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// When the container was made, in seconds since 1970 (UTC).
     pub created: u64,
 }

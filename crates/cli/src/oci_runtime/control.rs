@@ -23,6 +23,10 @@ pub(super) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
     // Whatever came of it, there is no second try.
     drop(std::fs::remove_file(&gate));
     result?;
+    if let Err(error) = runtime::hook::started(&record.hooks.poststart, &record.state) {
+        end(&process)?;
+        return Err(error.into());
+    }
     Ok(0)
 }
 
@@ -82,6 +86,7 @@ pub(super) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
         group.delete()?;
     }
     call.states.remove(id)?;
+    call.stopped(&record.hooks, &record.state);
     Ok(0)
 }
 

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use linux::process::{PidFd, SingleThreaded};
-use oci::runtime::{State, Status};
+use oci::runtime::{Hooks, State, Status};
 use runtime::state::{Record, start_time};
 use runtime::{CreateRequest, Created, Newborn, Rootfs, Stdio};
 
@@ -46,11 +46,13 @@ pub(super) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
         let mut created = making.make(&token, false, Newborn::ready)?;
         console::hand_over(created.terminal.as_ref(), Some(socket))
             .and_then(|()| created.start().map_err(Failure::from))
+            .and_then(|()| making.started(&created))
             .inspect_err(|_| making.undo(Some(&created)))?;
         return Ok(0);
     }
     if detach {
-        making.make(&token, false, Newborn::start)?;
+        let created = making.make(&token, false, Newborn::start)?;
+        making.started(&created).inspect_err(|_| making.undo(Some(&created)))?;
         return Ok(0);
     }
     making.attend(&token, parsed.has("keep"))
@@ -101,12 +103,13 @@ impl<'a> Making<'a> {
     /// Runs the container in the foreground.
     fn attend(&mut self, token: &SingleThreaded, keep: bool) -> Result<u8, Failure> {
         let relay = console::Relay::prepare(token)?;
-        let has_terminal = self.bundle.terminal();
-        let start = if has_terminal { Newborn::start } else { Newborn::launch };
+        let must_run = self.bundle.terminal() || !self.hooks().poststart.is_empty();
+        let start = if must_run { Newborn::start } else { Newborn::launch };
         let mut created = self.make(token, false, start)?;
+        self.started(&created).inspect_err(|_| self.undo(Some(&created)))?;
         let terminal = created.terminal.take();
         let status = relay.run(&created.process, terminal)?;
-        if !has_terminal {
+        if !must_run {
             created.verdict().inspect_err(|_| {
                 self.forget(&created);
                 self.remove_pid_file();
@@ -158,23 +161,48 @@ impl<'a> Making<'a> {
         Ok(runtime::birth(token, request)?)
     }
 
-    /// Remembers the container, and writes the pid file.
-    fn record(&self, newborn: &Newborn) -> Result<(), Failure> {
-        let pid = newborn.process().pid().as_raw_nonzero().get();
-        let state = State {
+    /// What is said of the container from now on.
+    fn state(&self, process: &PidFd) -> State {
+        State {
             oci_version: oci::runtime::VERSION.to_owned(),
             id: self.id.to_owned(),
             status: Status::Created,
-            pid,
+            pid: process.pid().as_raw_nonzero().get(),
             bundle: self.bundle.directory.display().to_string(),
             annotations: self.bundle.spec.annotations.clone(),
-        };
+        }
+    }
+
+    /// The hooks that are not the runtime's own affair.
+    fn hooks(&self) -> Hooks {
+        let all = self.bundle.spec.hooks.as_ref();
+        all.map_or_else(Hooks::default, |all| Hooks {
+            poststart: all.poststart.clone(),
+            poststop: all.poststop.clone(),
+            ..Hooks::default()
+        })
+    }
+
+    /// What is to be done when the program runs.
+    fn started(&self, created: &Created) -> Result<(), Failure> {
+        let hooks = self.hooks();
+        if hooks.poststart.is_empty() {
+            return Ok(());
+        }
+        Ok(runtime::hook::started(&hooks.poststart, &self.state(&created.process))?)
+    }
+
+    /// Remembers the container, and writes the pid file.
+    fn record(&self, newborn: &Newborn) -> Result<(), Failure> {
+        let state = self.state(newborn.process());
+        let pid = state.pid;
         let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.call.states.save(&Record {
             state,
             start_time: start_time(pid).unwrap_or(0),
             cgroup: newborn.cgroup().path().to_owned(),
             rootfs: self.bundle.rootfs()?.display().to_string(),
+            hooks: self.hooks(),
             created: created_at.as_secs(),
         })?;
         write_pid_file(self.pid_file, newborn.process())
@@ -204,6 +232,10 @@ impl<'a> Making<'a> {
             drop(group.delete());
         }
         drop(self.call.states.remove(self.id));
+        let hooks = self.hooks();
+        if !hooks.poststop.is_empty() {
+            self.call.stopped(&hooks, &self.state(&created.process));
+        }
     }
 }
 

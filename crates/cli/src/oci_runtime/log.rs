@@ -20,12 +20,22 @@ impl Log {
 
     /// Tells why, and gives the exit code.
     pub(super) fn failed(&self, message: &str, code: u8) -> ExitCode {
+        self.tell("error", message);
+        ExitCode::from(code)
+    }
+
+    /// Tells what does not keep the command from going on.
+    pub(super) fn warn(&self, message: &str) {
+        self.tell("warning", message);
+    }
+
+    fn tell(&self, level: &str, message: &str) {
         let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let line = if self.json {
-            let object = serde_json::json!({"level": "error", "msg": message, "time": time});
+            let object = serde_json::json!({"level": level, "msg": message, "time": time});
             format!("{object}\n")
         } else {
-            format!("time=\"{time}\" level=error msg={message:?}\n")
+            format!("time=\"{time}\" level={level} msg={message:?}\n")
         };
         // There is nowhere to tell that telling failed.
         if let Some(mut file) = self.file.as_ref() {
@@ -36,7 +46,6 @@ impl Log {
         } else {
             drop(std::io::stderr().write_all(format!("{message}\n").as_bytes()));
         }
-        ExitCode::from(code)
     }
 }
 

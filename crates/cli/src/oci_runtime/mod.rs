@@ -18,6 +18,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use linux::process::SingleThreaded;
+use oci::runtime::{Hooks, State};
 use runtime::Error;
 use runtime::state::States;
 
@@ -35,17 +36,17 @@ pub(crate) fn main(arguments: &[OsString], original: &[OsString]) -> ExitCode {
         Err(message) => return Log::default().failed(&message, 1),
     };
     let log = Log::open(global.value("log"), global.value("log-format"));
-    let call = match Call::new(&global, original) {
-        Ok(call) => call,
-        Err(failure) => return log.failed(&failure.message, failure.exit_code),
-    };
+    if global.has("systemd-cgroup") {
+        return log.failed("the systemd cgroup driver is not supported yet", 1);
+    }
+    let call = Call::new(&global, original, log);
     match call.run(&global.rest) {
         Ok(code) => {
             drop(std::io::stdout().flush());
             // The kernel takes everything away at once.
             linux::process::exit(i32::from(code))
         }
-        Err(failure) => log.failed(&failure.message, failure.exit_code),
+        Err(failure) => call.log.failed(&failure.message, failure.exit_code),
     }
 }
 
@@ -90,13 +91,11 @@ struct Call {
     states: States,
     original: Vec<OsString>,
     show: Option<&'static str>,
+    log: Log,
 }
 
 impl Call {
-    fn new(global: &Parsed, original: &[OsString]) -> Result<Self, Failure> {
-        if global.has("systemd-cgroup") {
-            return Err(Failure::from("the systemd cgroup driver is not supported yet".to_owned()));
-        }
+    fn new(global: &Parsed, original: &[OsString], log: Log) -> Self {
         let root = global.value("root").unwrap_or("/run/brig/runtime");
         let show = if global.has("version") {
             Some("version")
@@ -105,7 +104,14 @@ impl Call {
         } else {
             None
         };
-        Ok(Self { states: States::new(root.into()), original: original.to_vec(), show })
+        Self { states: States::new(root.into()), original: original.to_vec(), show, log }
+    }
+
+    /// Runs the hooks of a container that is no more.
+    fn stopped(&self, hooks: &Hooks, state: &State) {
+        for error in runtime::hook::stopped(&hooks.poststop, state) {
+            self.log.warn(&stdx::chain(&error));
+        }
     }
 
     fn run(&self, words: &[String]) -> Result<u8, Failure> {

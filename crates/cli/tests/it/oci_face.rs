@@ -187,3 +187,68 @@ fn a_terminal_goes_to_the_console_socket() {
     assert!(bundle.brig(&["delete", "-f", "one"]).status.success());
     bundle.assert_nothing_left();
 }
+
+/// A hook that writes down what it is told and where it is.
+fn hook(kind: &str, journal: &str) -> Value {
+    let script = format!(
+        "state=$(cat); field() {{ echo \"$state\" | tr ',' '\\n' | grep \"\\\"$1\\\":\" | tr -d ' {{}}'; }}; \
+         echo {kind} $PWD $(env | sort | tr '\\n' ' ') $(field status) $(field bundle) >> {journal}"
+    );
+    json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}])
+}
+
+#[test]
+fn hooks_are_told_what_runc_tells_them() {
+    let bundle = Bundle::new(&["/bin/true"]);
+    let journal = bundle.path().join("journal");
+    bundle.configure(|config| {
+        let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+        config["root"]["readonly"] = json!(false);
+        config["hooks"] = kinds
+            .iter()
+            .map(|kind| ((*kind).to_owned(), hook(kind, journal.to_str().unwrap())))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        config["hooks"]["startContainer"] = hook("startContainer", "/journal");
+    });
+    let told = |output_of: fn(&Bundle, &[&str]) -> Output| {
+        let found = output_of(&bundle, &["run", "one"]);
+        assert!(found.status.success(), "{}", text(&found.stderr));
+        let inside = bundle.path().join("rootfs/journal");
+        let all = [&journal, &inside].map(|path| fs::read_to_string(path).unwrap());
+        [journal.clone(), inside].iter().for_each(|path| fs::remove_file(path).unwrap());
+        all
+    };
+    let (ours, mut theirs) = (told(Bundle::brig), told(Bundle::runc));
+    assert_eq!(ours[0].lines().count(), 5);
+    // Debian's runc calls a container `created` when its program runs; the newest does not.
+    let (before, after) = theirs[0].split_once("poststart").unwrap();
+    theirs[0] = format!("{before}poststart{}", after.replacen("created", "running", 1));
+    assert_eq!(ours, theirs);
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn later_hooks_belong_to_start_and_delete() {
+    let bundle = Bundle::new(&["/bin/sleep", "1000"]);
+    let failing = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo no; exit 4"]}]);
+    let touching = |name: &str| {
+        let path = bundle.path().join(name).display().to_string();
+        json!([failing[0], {"path": "/bin/touch", "args": ["touch", path]}])
+    };
+    bundle.configure(|config| {
+        config["hooks"] = json!({"poststart": failing, "poststop": touching("stopped")});
+    });
+    assert!(bundle.leave(&["create", "one"]));
+    let started = bundle.brig(&["start", "one"]);
+    assert!(!started.status.success());
+    let why = "error running poststart hook #0: exit status 4, output: no";
+    assert!(text(&started.stderr).contains(why), "{}", text(&started.stderr));
+    assert_eq!(bundle.status("one"), "stopped", "what has failed to start does not run");
+    assert!(!bundle.path().join("stopped").exists());
+    let deleted = bundle.brig(&["delete", "one"]);
+    assert!(deleted.status.success(), "a hook does not keep it: {}", text(&deleted.stderr));
+    assert!(text(&deleted.stderr).contains("level=warning"), "{}", text(&deleted.stderr));
+    assert!(bundle.path().join("stopped").exists(), "the next hook is run all the same");
+    bundle.assert_nothing_left();
+}

@@ -8,6 +8,7 @@ use rustix::fs::{Access, CWD, FileType, access, stat};
 use rustix::io::Errno;
 
 use crate::channel::Failure;
+use crate::hook::OfContainer;
 use crate::plan::ProcessPlan;
 
 /// What is left to do: a process, and the file it becomes.
@@ -18,6 +19,8 @@ pub(crate) struct Program {
     pub(crate) path: CString,
     /// Its environment.
     pub(crate) environment: Vec<CString>,
+    /// What is run before it.
+    pub(crate) hooks: Option<OfContainer>,
 }
 
 /// The home directory that the container's passwd gives this user, `/` when it does not know it.
@@ -48,7 +51,7 @@ pub(crate) fn find(process: ProcessPlan, home: Option<CString>) -> Result<Progra
         .map_err(|_| linux::Error::new("execute", &process.command, Errno::INVAL))?;
     let mut environment = process.environment.clone();
     environment.extend(home);
-    Ok(Program { process, path, environment })
+    Ok(Program { process, path, environment, hooks: None })
 }
 
 fn look_up(command: &str, search_path: &str) -> Result<String, Failure> {

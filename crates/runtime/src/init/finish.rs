@@ -63,7 +63,7 @@ pub(crate) fn take_streams(
 
 /// Behind the gate: nothing comes back but the reason why it failed.
 pub(crate) fn finish(program: Program) -> Result<Infallible, Failure> {
-    let Program { process, path, environment } = program;
+    let Program { process, path, environment, hooks } = program;
     own_streams(process.credentials.user)?;
     rustix::process::umask(Mode::from_raw_mode(process.umask));
     write_labels(&process)?;
@@ -82,6 +82,10 @@ pub(crate) fn finish(program: Program) -> Result<Infallible, Failure> {
         && let Some(filter) = &process.seccomp
     {
         filter.load()?;
+    }
+    if let Some(hooks) = hooks {
+        // They are found in the container: so they may do no more than its program.
+        hooks.run_start()?;
     }
     let errno = linux::process::exec(&path, &process.arguments, &environment);
     Err(exec_failure(&path, errno))

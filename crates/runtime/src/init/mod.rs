@@ -72,11 +72,13 @@ fn prepare(mut plan: Plan, mut proceed: Proceed<'_>) -> Result<Program, Failure>
     mask::masked(&plan.masked_paths, &rootfs.root)?;
     drop(rootfs.root.create_dir_all(&plan.process.directory, 0o755)?);
     let home = command::home(&plan.process, &rootfs.root);
+    run_hooks(&plan, &proceed)?;
     rootfs.enter(&plan)?;
     enter_directory(&plan.process.directory)?;
     let master = take_streams(&mut plan.process, terminal)?;
     let found = command::find(plan.process, home);
-    let program = terminal::open_until_told(found, master.as_ref())?;
+    let mut program = terminal::open_until_told(found, master.as_ref())?;
+    program.hooks = plan.hooks;
     proceed.channel.ready(master.as_ref())?;
     Ok(program)
 }
@@ -149,10 +151,11 @@ struct Rootfs {
 }
 
 impl Rootfs {
-    /// Puts the root file system over `/` of this mount namespace, where nobody else sees it.
+    /// Puts the root file system over `/` of this mount namespace, where nobody else sees it; or over
+    /// the directory that hooks know.
     fn attach(plan: &Plan) -> Result<Self, Failure> {
         linux::mount::change_propagation("/", Propagation::Private, true)?;
-        let below = Root::open(Path::new("/"))?;
+        let below = Root::open(plan.place.as_deref().unwrap_or(Path::new("/")))?;
         linux::mount::attach(&plan.rootfs, &below)?;
         let root = plan
             .rootfs
@@ -173,6 +176,17 @@ impl Rootfs {
             linux::mount::change_propagation("/", propagation, recursive)?;
         }
         Ok(())
+    }
+}
+
+/// Hooks before the root changes.
+fn run_hooks(plan: &Plan, proceed: &Proceed<'_>) -> Result<(), Failure> {
+    if plan.waits_for_hooks {
+        proceed.channel.mounted()?;
+    }
+    match &plan.hooks {
+        Some(hooks) => hooks.run_create(plan.place.as_deref()),
+        None => Ok(()),
     }
 }
 

@@ -23,10 +23,10 @@ use std::path::{Path, PathBuf};
 
 use linux::mount::{Attributes, Propagation};
 use linux::process::Namespaces;
-use oci::runtime::{Linux, Spec};
+use oci::runtime::{Linux, Spec, State};
 
-use crate::Error;
 use crate::request::{Confinement, CreateRequest, Rootfs, Stdio};
+use crate::{Error, hook};
 
 /// All that the container's first process does.
 #[derive(Debug)]
@@ -59,6 +59,14 @@ pub(crate) struct Plan {
     pub cgroup: String,
     /// What is run.
     pub process: ProcessPlan,
+    /// Hooks of the caller's, which it takes from here.
+    pub hooks_of_caller: Option<hook::OfCaller>,
+    /// Whether it has taken any.
+    pub waits_for_hooks: bool,
+    /// Hooks of the container's own process.
+    pub hooks: Option<hook::OfContainer>,
+    /// Where hooks look for the root, which is otherwise nowhere to be seen before it is the root.
+    pub place: Option<PathBuf>,
 }
 
 /// Reads the request and opens what it names.
@@ -74,7 +82,17 @@ pub(crate) fn plan(request: CreateRequest<'_>) -> Result<Plan, Error> {
     let namespaces = namespace::plan(linux, request.network_namespace)?;
     check_names(spec, &namespaces)?;
     let user_namespace = namespaces.has(Namespaces::USER);
+    let (hooks_of_caller, hooks) = plan_hooks(spec, request.id, request.bundle)?;
+    let looks = hooks.as_ref().is_some_and(hook::OfContainer::look_at_root);
+    let place = match &request.rootfs {
+        Rootfs::Directory(path) if looks => Some(path.clone()),
+        _ => None,
+    };
     Ok(Plan {
+        waits_for_hooks: hooks_of_caller.is_some(),
+        hooks_of_caller,
+        hooks,
+        place,
         id: request.id.to_owned(),
         rootfs: open_rootfs(request.rootfs)?,
         rootfs_propagation: rootfs_propagation(linux)?,
@@ -95,6 +113,22 @@ pub(crate) fn plan(request: CreateRequest<'_>) -> Result<Plan, Error> {
         )?,
         namespaces,
     })
+}
+
+fn plan_hooks(
+    spec: &Spec,
+    id: &str,
+    bundle: &Path,
+) -> Result<(Option<hook::OfCaller>, Option<hook::OfContainer>), Error> {
+    let Some(hooks) = &spec.hooks else { return Ok((None, None)) };
+    let state = State {
+        oci_version: oci::runtime::VERSION.to_owned(),
+        id: id.to_owned(),
+        bundle: bundle.display().to_string(),
+        annotations: spec.annotations.clone(),
+        ..State::default()
+    };
+    hook::plan(hooks, &state)
 }
 
 /// The rule of container ids: what can be a file name, and no more.
@@ -120,7 +154,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
     for (present, feature) in [
-        (spec.hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()), "hooks"),
         (linux.intel_rdt.is_some(), "linux.intelRdt"),
         (!linux.net_devices.is_empty(), "linux.netDevices"),
         (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),

@@ -13,6 +13,7 @@ mod basic;
 mod device;
 mod exec;
 mod hardening;
+mod hook;
 mod identity;
 mod mount;
 mod scheduling;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         device::TESTS,
         exec::TESTS,
         hardening::TESTS,
+        hook::TESTS,
         identity::TESTS,
         mount::TESTS,
         scheduling::TESTS,
