@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -200,7 +202,9 @@ impl Events {
                 .map_or(ring.next, |event| event.sequence),
         };
         let wake = self.shared.next.subscribe();
-        Subscription { shared: Arc::clone(&self.shared), wake, position, until: filter.until }
+        let until = filter.until;
+        let ends_at = until.map(|until| Instant::now() + left_until(until));
+        Subscription { shared: Arc::clone(&self.shared), wake, position, until, ends_at }
     }
 
     /// Ends every subscription, once it has given what there is.
@@ -216,6 +220,8 @@ pub struct Subscription {
     wake: watch::Receiver<u64>,
     position: u64,
     until: Option<Timestamp>,
+    /// When that was to come when it was asked for: it does, wherever the clock has gone since.
+    ends_at: Option<Instant>,
 }
 
 impl Subscription {
@@ -234,16 +240,9 @@ impl Subscription {
             if seen == u64::MAX {
                 return None;
             }
-            let Some(until) = self.until else {
-                self.wake.changed().await.ok()?;
-                continue;
-            };
-            let left = std::time::Duration::try_from(until.duration_since(Timestamp::now()));
-            match left {
-                Ok(left) if !left.is_zero() => {
-                    drop(tokio::time::timeout(left, self.wake.changed()).await);
-                }
-                _ => return None,
+            match self.ends_at {
+                None => self.wake.changed().await.ok()?,
+                Some(end) => tokio::time::timeout_at(end, self.wake.changed()).await.ok()?.ok()?,
             }
         }
     }
@@ -254,6 +253,13 @@ impl Subscription {
         let index = self.position.max(first) - first;
         ring.events.get(usize::try_from(index).ok()?).cloned()
     }
+}
+
+/// How long it is until then; nothing when it has passed, a lifetime at most.
+fn left_until(until: Timestamp) -> Duration {
+    const LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    let left = Duration::try_from(until.duration_since(Timestamp::now()));
+    left.unwrap_or_default().min(LIFETIME)
 }
 
 fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {

@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use linux::cgroup::{Group, Layout};
 use linux::process::{Pid, PidFd};
@@ -180,6 +181,19 @@ pub fn process_of(record: &Record) -> Option<PidFd> {
 pub fn start_time(pid: i32) -> Option<u64> {
     parse_start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
+
+/// How long a process has lived, whatever was done to the clock since; `None` when it has ended. To
+/// the hundredth of a second.
+#[must_use]
+pub fn age(pid: i32) -> Option<Duration> {
+    let born = Duration::from_millis(start_time(pid)?.checked_mul(MILLISECONDS_PER_TICK)?);
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = Duration::try_from(now).ok()?;
+    Some(now.saturating_sub(born))
+}
+
+/// The kernel tells times in hundredths of a second on every architecture (`USER_HZ`).
+const MILLISECONDS_PER_TICK: u64 = 10;
 
 /// The program's name, in parentheses, may contain anything.
 fn parse_start_time(stat: &str) -> Option<u64> {

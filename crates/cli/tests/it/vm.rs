@@ -65,6 +65,50 @@ fn a_reboot_in_the_middle() {
     drop(machine(second, Some(&disk)).finish());
 }
 
+/// The clock is set forwards and backwards by years while containers run, are stopped and started
+/// again, and while there is no daemon.
+#[test]
+fn jumps_of_the_clock() {
+    let script = r#"
+        year=31536000
+        jump() { date -s @$(($(date +%s) + $1)) >/dev/null; }
+        uptime() { cut -d. -f1 /proc/uptime; }
+        state() { brig inspect -f '{{.State.Status}}' $1; }
+        restarts() { brig inspect -f '{{.RestartCount}}' again; }
+        brig run -d --name web hello serve
+        brig run -d --name again --restart always hello
+        for by in $year -$((2 * year)); do
+            brig stop -t 4 web & stop=$!
+            brig events --until $(($(date +%s) + 4)) >/dev/null & events=$!
+            began=$(uptime)
+            sleep 1
+            jump $by
+            count=$(restarts)
+            wait $stop; wait $events
+            echo "stop and events took $(($(uptime) - began)) s"
+            test $(($(uptime) - began)) -lt 30
+            test $(state web) = exited
+            brig start web
+            until test $(restarts) -gt $count; do sleep 0.5; done
+            test $(state web) = running
+            brig run --rm hello | grep -q Hello
+            brig ps -a --format '{{.Names}} {{.Status}}'
+        done
+        brig rm -f again
+        brig system shutdown
+        jump $year
+        test $(state web) = running
+        began=$(date +%s)
+        brig kill web
+        ran=$(brig events --since $began --until $(($(date +%s) + 1)) --filter event=die --format '{{.Actor.Attributes.execDuration}}')
+        echo "web ran for $ran s"
+        test $ran -lt 300
+        brig rm web
+        brig system shutdown --all
+    "#;
+    drop(machine(script, None).finish());
+}
+
 const IMAGES: usize = 4;
 
 /// Before each script: a registry inside the machine, and brig with it as a mirror.

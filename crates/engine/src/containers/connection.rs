@@ -18,7 +18,9 @@ use crate::error::{Error, Result};
 use crate::event::Action;
 use crate::rooms;
 
-/// How often, and after how long each time, a monitor is looked for that may take over.
+/// How often, and after how long each time, a monitor is looked for that may take over. Only after a
+/// monitor has been killed: its socket is in the directory before anybody accepts there, so that who
+/// watched the directory would be told too early and had to come back as well.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a monitor may take to say how its container is.
@@ -370,7 +372,7 @@ fn take_over(shared: &Shared, container: &Container, control: Control, snapshot:
             launcher: None,
             pid: started.map_or(0, |started| started.pid),
             monitor: started.map_or(0, |started| started.monitor),
-            since: started.map_or_else(Instant::now, |started| instant_of(started.at)),
+            since: started.map_or_else(Instant::now, |started| birth_of(started.pid)),
             endpoint: state.endpoint_before.take(),
         });
         if let Some(started) = started {
@@ -381,10 +383,10 @@ fn take_over(shared: &Shared, container: &Container, control: Control, snapshot:
     container.has_another_monitor();
 }
 
-/// A time by the wall clock as one of our own; now when it is in the future.
-fn instant_of(nanoseconds: u64) -> Instant {
-    let ago = Duration::from_nanos(end::now().saturating_sub(nanoseconds));
-    Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
+/// When a process was born, which the wall clock may have forgotten; now when it has ended.
+fn birth_of(pid: u32) -> Instant {
+    let age = i32::try_from(pid).ok().and_then(runtime::state::age);
+    age.and_then(|age| Instant::now().checked_sub(age)).unwrap_or_else(Instant::now)
 }
 
 /// The end of a container of which nobody saw how it ended.

@@ -151,7 +151,7 @@ fn failure(token: &SingleThreaded) {
 fn time(token: &SingleThreaded) {
     let mut world = World::new("true");
     let mark = world.directory.path().join("mark");
-    let script = format!("exec 9> {}; sleep 1000", mark.display());
+    let script = format!("exec 9> {}; exec sleep 1000", mark.display());
     hooks(&mut world).prestart = vec![Hook { timeout: Some(1), ..shell(&script) }];
     let begun = Instant::now();
     let error = text(&world.run(token).unwrap_err());
