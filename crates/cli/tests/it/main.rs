@@ -19,6 +19,7 @@ mod images;
 mod init;
 mod leaks;
 mod messages;
+mod names;
 mod oci_face;
 mod options;
 mod same_output;

@@ -92,10 +92,15 @@ pub(crate) fn resolv_conf(host: &str, options: &NetworkOptions, service: &[IpAdd
             given.iter().filter(|domain| !matches!(domain.as_str(), "" | ".")).cloned().collect()
         }
     };
-    let flags = match options.dns_options.as_slice() {
+    let mut flags = match options.dns_options.as_slice() {
         [] => values(host, "options"),
         given => given.to_vec(),
     };
+    let has_dots = flags.iter().any(|flags| flags.split(' ').any(|one| one.starts_with("ndots:")));
+    if !service.is_empty() && !has_dots {
+        // A container's name is tried as it is before a search domain gets to answer for it.
+        flags.push("ndots:0".to_owned());
+    }
     let mut text = String::new();
     for server in servers {
         let _infallible = writeln!(text, "nameserver {server}");
@@ -150,6 +155,11 @@ mod tests {
             resolv_conf(HOST, &options, &[service]),
             "nameserver 172.17.0.1\nsearch corp.test lab.test\noptions edns0 ndots:2\n"
         );
+        assert_eq!(
+            resolv_conf("options rotate", &options, &[service]),
+            "nameserver 172.17.0.1\noptions rotate ndots:0\n"
+        );
+        assert_eq!(resolv_conf("", &options, &[]), "");
         options.dns = vec!["9.9.9.9".parse().unwrap()];
         options.dns_search = vec![".".to_owned()];
         options.dns_options = vec!["ndots:5".to_owned()];
