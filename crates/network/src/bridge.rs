@@ -259,7 +259,8 @@ mod tests {
     }
 
     fn address(link: u32, address: &str) -> Address {
-        Address { link, address: address.parse().unwrap() }
+        let address = address.parse().unwrap();
+        Address { link, address, is_global: true, is_permanent: true }
     }
 
     fn route(link: u32, destination: &str, metric: u32) -> Route {

@@ -8,6 +8,8 @@
 //!   │ Go on                                →  │
 //!   │  ← Ready (+ terminal)                   │ all is set up but what cannot be undone
 //!   │ Start                                →  │ last steps, exec
+//!   │  ← Listening (descriptor, listener)     │ only when a listener answers system calls
+//!   │ Go on                                →  │
 //!   │  ← end of file                          │ exec succeeded: the socket is close-on-exec
 //!   │  ← Failed (operation, object, errno)    │ at any moment, the last word
 //! ```
@@ -15,10 +17,11 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use linux::cgroup::Entrance;
 use linux::process::{Pid, PidFd};
+use oci::runtime::State;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -26,10 +29,12 @@ use rustix::net::{
 };
 
 use crate::Error;
+use crate::listener::Listener;
 
 const PROCEED: u8 = b'p';
 const START: u8 = b's';
 const MOUNTED: u8 = b'm';
+const LISTENING: u8 = b'l';
 const GO_ON: u8 = b'g';
 const READY: u8 = b'r';
 const BORN: u8 = b'b';
@@ -41,6 +46,8 @@ const HOOK: u8 = b'h';
 #[derive(Debug)]
 pub(crate) struct Parent {
     socket: OwnedFd,
+    /// What a listener is told of the container.
+    state: State,
 }
 
 /// The process's end.
@@ -56,6 +63,8 @@ pub(crate) enum Word {
     Born(PidFd),
     /// It waits at the gate; the master of its terminal.
     Ready(Option<OwnedFd>),
+    /// It has loaded a filter of which somebody is to be told: for [`Parent::introduce`].
+    Listening(Vec<u8>),
     /// Nobody holds the other end any more.
     End,
 }
@@ -103,17 +112,17 @@ impl Gifts {
 /// A network namespace, and more than there are hierarchies of cgroup v1.
 const MOST_DESCRIPTORS: usize = 24;
 
-/// Both ends.
-pub(crate) fn pair() -> Result<(Parent, Child), Error> {
+/// Both ends, for a process of this container.
+pub(crate) fn pair(state: State) -> Result<(Parent, Child), Error> {
     let (parent, child) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|errno| linux::Error::new("make", "a socket pair", errno))?;
-    Ok((Parent { socket: parent }, Child { socket: child }))
+    Ok((Parent { socket: parent, state }, Child { socket: child }))
 }
 
 impl Parent {
-    pub(crate) fn from_socket(socket: OwnedFd) -> Self {
-        Self { socket }
+    pub(crate) fn from_socket(socket: OwnedFd, state: State) -> Self {
+        Self { socket, state }
     }
 
     /// Lets the process use its ids and its control group.
@@ -170,6 +179,7 @@ impl Parent {
                 Word::Born(PidFd::from_parts(descriptor, pid))
             }
             (Some([READY]), descriptor) => Word::Ready(descriptor),
+            (Some([LISTENING, word @ ..]), _) => Word::Listening(word.to_vec()),
             (Some([]) | None, _) => Word::End,
             (Some(message), _) => return Err(decode(message)),
         }))
@@ -183,17 +193,31 @@ impl Parent {
     /// Opens the gate; returns when exec has closed the socket.
     pub(crate) fn start(&self, process: &PidFd) -> Result<(), Error> {
         self.open_gate(process)?;
-        self.wait_exec()
+        self.wait_exec(process)
     }
 
     /// Waits until exec has closed the socket.
-    pub(crate) fn wait_exec(&self) -> Result<(), Error> {
+    pub(crate) fn wait_exec(&self, process: &PidFd) -> Result<(), Error> {
         let mut buffer = [0; 4096];
-        let (length, _) = self.receive(&mut buffer, RecvFlags::empty())?;
-        match buffer.get(..length) {
-            Some([]) | None => Ok(()),
-            Some(message) => Err(decode(message)),
+        loop {
+            let (length, _) = self.receive(&mut buffer, RecvFlags::empty())?;
+            match buffer.get(..length) {
+                Some([]) | None => return Ok(()),
+                Some([LISTENING, word @ ..]) => self.introduce(process, word)?,
+                Some(message) => return Err(decode(message)),
+            }
         }
+    }
+
+    /// Sends the descriptor at which system calls of the process are answered to who answers them,
+    /// and lets the process go on.
+    pub(crate) fn introduce(&self, process: &PidFd, word: &[u8]) -> Result<(), Error> {
+        let wrong = || linux::Error::new("hear", "of a seccomp listener", Errno::BADMSG);
+        let (number, text) = word.split_first_chunk().ok_or_else(wrong)?;
+        let descriptor = process.copy_descriptor(i32::from_le_bytes(*number))?;
+        let listener: Listener = serde_json::from_slice(text).map_err(|_| wrong())?;
+        listener.introduce(process, &self.state, &descriptor)?;
+        self.say(&[GO_ON], &[], process)
     }
 
     /// What the process had to say until it ended.
@@ -202,7 +226,7 @@ impl Parent {
         loop {
             match self.hear()? {
                 Some(Word::Ready(_)) => was_ready = true,
-                Some(Word::Born(_)) => {}
+                Some(Word::Born(_) | Word::Listening(_)) => {}
                 Some(Word::End) | None if was_ready => return Ok(()),
                 Some(Word::End) | None => {
                     return Err(Error::Ended { status: "it gave no reason".to_owned() });
@@ -357,6 +381,20 @@ impl Child {
 
     fn tell(&self, word: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
         speak(&self.socket, word, descriptor.as_slice()).map_err(|_| Failure::Abandoned)
+    }
+
+    /// Says at which descriptor this listener will answer calls of this process, by a plain `write`, and
+    /// waits until it has been told.
+    pub(crate) fn listener(
+        &self,
+        descriptor: &OwnedFd,
+        listener: &Listener,
+    ) -> Result<(), Failure> {
+        let text = serde_json::to_vec(listener).unwrap_or_default();
+        let number = descriptor.as_raw_fd().to_le_bytes();
+        let word = [&[LISTENING][..], &number, &text].concat();
+        rustix::io::write(&self.socket, &word).map_err(|_| Failure::Abandoned)?;
+        self.wait_for(GO_ON)
     }
 
     /// The last word.

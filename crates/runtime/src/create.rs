@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use linux::cgroup::{Entrance, Group, Layout, Limits, Mode};
 use linux::process::{CloneOptions, Namespaces, NewNetwork, PidFd, SingleThreaded};
-use oci::runtime::Resources;
+use oci::runtime::{Resources, State};
 
 use crate::channel::{self, Gifts, Parent};
 use crate::hook::OfCaller;
+use crate::net_device::{self, NetDevices};
 use crate::plan::{self, IdMaps, NamespacePlan, Plan};
 use crate::request::{CreateRequest, Created};
+use crate::seccomp::Filter;
 use crate::{Error, init};
 
 /// Makes a container; its process is set up and waits at the gate.
@@ -32,10 +34,11 @@ pub fn birth(token: &SingleThreaded, mut request: CreateRequest<'_>) -> Result<N
     let gate = request.gate.take();
     linux::process::set_dumpable(false)?;
     let network = begin_network(token, &request)?;
-    let (plan, mut outside) = Outside::prepare(request, network)?;
+    let (plan, mut outside) = Outside::prepare(token, request, network)?;
     match deliver(token, plan, gate, &mut outside) {
         Ok((process, parent)) => {
-            Ok(Newborn { process, parent, group: outside.group, hooks: outside.hooks })
+            let Outside { group, hooks, notifies, .. } = outside;
+            Ok(Newborn { process, parent, group, hooks, notifies })
         }
         Err(error) => {
             outside.group.undo();
@@ -53,6 +56,8 @@ pub struct Newborn {
     group: Group,
     /// What is to be run before it goes on.
     hooks: Option<OfCaller>,
+    /// Whether a listener is to be told of it.
+    notifies: bool,
 }
 
 impl Newborn {
@@ -81,9 +86,12 @@ impl Newborn {
     /// # Errors
     /// As [`Self::ready`] and [`Created::start`]. Nothing is left behind then.
     pub fn start(self) -> Result<Created, Error> {
-        let created = self.run_hooks()?.open_gate()?.wait_ready()?;
-        match created.parent.wait_exec() {
-            Ok(()) => Ok(created),
+        let mut created = self.run_hooks()?.open_gate()?.wait_ready()?;
+        match created.parent.wait_exec(&created.process) {
+            Ok(()) => {
+                created.is_running = true;
+                Ok(created)
+            }
             Err(error) => {
                 end(&created.process);
                 if let Some(mut group) = created.cgroup {
@@ -101,8 +109,11 @@ impl Newborn {
     /// # Errors
     /// As [`Self::ready`], if it has failed already.
     pub fn launch(self) -> Result<Created, Error> {
-        let Self { process, parent, group, .. } = self.run_hooks()?.open_gate()?;
-        Ok(Created { process, terminal: None, cgroup: Some(group), parent })
+        if self.notifies {
+            // Somebody has to introduce the process to its listener.
+            return self.start();
+        }
+        Ok(self.run_hooks()?.open_gate()?.into_created(None))
     }
 
     /// Runs the caller's hooks, if there are any, when all is mounted.
@@ -119,15 +130,17 @@ impl Newborn {
 
     fn wait_ready(self) -> Result<Created, Error> {
         match self.parent.wait_ready(&self.process) {
-            Ok(terminal) => {
-                let Self { process, parent, group, .. } = self;
-                Ok(Created { process, terminal, cgroup: Some(group), parent })
-            }
+            Ok(terminal) => Ok(self.into_created(terminal)),
             Err(error) => {
                 self.abandon();
                 Err(error)
             }
         }
+    }
+
+    fn into_created(self, terminal: Option<OwnedFd>) -> Created {
+        let Self { process, parent, group, .. } = self;
+        Created { process, terminal, cgroup: Some(group), parent, is_running: false }
     }
 
     fn unless_failed(self, result: Result<(), Error>) -> Result<Self, Error> {
@@ -170,10 +183,10 @@ struct Outside {
     moved_by_us: bool,
     network: Option<NewNetwork>,
     hooks: Option<OfCaller>,
-}
-
-fn clone_maps(maps: &IdMaps) -> IdMaps {
-    IdMaps { users: maps.users.clone(), groups: maps.groups.clone() }
+    notifies: bool,
+    state: State,
+    /// Interfaces to hand over; to this namespace, if it is one that is joined.
+    net_devices: Option<(NetDevices, Option<OwnedFd>)>,
 }
 
 impl Outside {
@@ -181,23 +194,27 @@ impl Outside {
     /// is busy mounting; then it goes there by itself, because moving another process takes the
     /// kernel some 10 ms.
     fn prepare(
+        token: &SingleThreaded,
         request: CreateRequest<'_>,
         network: Option<NewNetwork>,
     ) -> Result<(Plan, Self), Error> {
         let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
         let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
-        let mut plan = plan::plan(request)?;
+        let mut plan = plan::plan(token, request)?;
         let layout = Layout::detect()?;
         let mut outside = Self {
             layout,
             group: Group::create_unified(layout, &plan.cgroup)?,
             is_complete: false,
             limits,
-            maps: plan.namespaces.maps.as_ref().map(clone_maps),
+            maps: plan.namespaces.maps.clone(),
             oom_score_adjustment: new_oom_score(plan.process.oom_score_adjustment),
             moved_by_us: plan.namespaces.has(Namespaces::USER),
             network,
             hooks: plan.hooks_of_caller.take(),
+            notifies: plan.process.seccomp.as_ref().is_some_and(Filter::notifies),
+            state: std::mem::take(&mut plan.state),
+            net_devices: net_devices(&mut plan)?,
         };
         // As long as the network namespace is not made there is nothing better to do.
         let has_time = outside.network.is_some();
@@ -226,6 +243,7 @@ impl Outside {
             && !self.moved_by_us
             && self.maps.is_none()
             && self.oom_score_adjustment.is_none()
+            && self.net_devices.is_none()
             && self.network.as_ref().is_none_or(NewNetwork::is_made)
     }
 
@@ -245,7 +263,7 @@ impl Outside {
     /// Everything that the process needs from outside.
     fn attend(&mut self, process: &PidFd, parent: &Parent) -> Result<(), Error> {
         if let Some(maps) = &self.maps {
-            write_maps(process, maps)?;
+            linux::process::map_ids(process, &maps.users, &maps.groups)?;
         }
         self.complete_group()?;
         if self.moved_by_us && self.layout.mode() != Mode::Unified {
@@ -255,7 +273,14 @@ impl Outside {
             // From outside: the process itself may not be allowed to.
             write_of(process, "oom_score_adj", &score.to_string())?;
         }
-        parent.proceed(process, &self.gifts()?)
+        let gifts = self.gifts()?;
+        if let Some((devices, joined)) = &self.net_devices {
+            match gifts.network.as_ref().or(joined.as_ref()) {
+                Some(network) => net_device::hand_over(devices, network.as_fd())?,
+                None => net_device::hand_over(devices, network_of(process)?.as_fd())?,
+            }
+        }
+        parent.proceed(process, &gifts)
     }
 }
 
@@ -266,7 +291,7 @@ fn deliver(
     gate: Option<OwnedFd>,
     outside: &mut Outside,
 ) -> Result<(PidFd, Parent), Error> {
-    let (parent, child) = channel::pair()?;
+    let (parent, child) = channel::pair(std::mem::take(&mut outside.state))?;
     if plan.namespaces.has(Namespaces::TIME) {
         // The kernel lets nobody change these while a task shares the memory.
         outside.await_network();
@@ -360,11 +385,25 @@ fn set_clocks(clocks: &str) -> Result<(), Error> {
     fs::write(FILE, clocks).map_err(|error| linux::Error::from_io("write", FILE, &error).into())
 }
 
-fn write_maps(process: &PidFd, maps: &IdMaps) -> Result<(), Error> {
-    for (file, text) in [("uid_map", &maps.users), ("gid_map", &maps.groups)] {
-        write_of(process, file, text)?;
+/// Takes the interfaces from the plan, and a copy of the network namespace if it is joined: which
+/// the process will do some time.
+fn net_devices(plan: &mut Plan) -> Result<Option<(NetDevices, Option<OwnedFd>)>, Error> {
+    let devices = std::mem::take(&mut plan.net_devices);
+    if devices.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let joined = plan.namespaces.joined.iter().find(|(kind, _)| *kind == Namespaces::NETWORK);
+    let joined = joined.map(|(_, namespace)| namespace.try_clone()).transpose();
+    let joined = joined.map_err(|error| linux::Error::from_io("copy", "a descriptor", &error))?;
+    Ok(Some((devices, joined)))
+}
+
+/// The network namespace that a process was born in.
+fn network_of(process: &PidFd) -> Result<OwnedFd, Error> {
+    let path = format!("/proc/{}/ns/net", process.pid().as_raw_nonzero());
+    let file = fs::File::open(&path)
+        .map_err(|error| linux::Error::from_io("open namespace", &path, &error))?;
+    Ok(file.into())
 }
 
 /// What is right already is left, as lowering wants a capability.

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use linux::process::PidFd;
+use oci::runtime::State;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -27,16 +28,17 @@ pub fn listen_at(path: &Path) -> Result<OwnedFd, Error> {
     Ok(socket)
 }
 
-/// Opens the gate of the process that waits at this path; returns when its program runs.
+/// Opens the gate of the process that waits at this path; returns when its program runs. `state` is
+/// what a listener of its system calls is told.
 ///
 /// # Errors
 /// As [`crate::Created::start`]; `ECONNREFUSED` when nobody waits.
-pub fn open(path: &Path, process: &PidFd) -> Result<(), Error> {
+pub fn open(path: &Path, process: &PidFd, state: &State) -> Result<(), Error> {
     let fail = |errno| linux::Error::new("open gate", path.display(), errno);
     let socket = seqpacket().map_err(fail)?;
     let (_parent, address) = address_of(path).map_err(fail)?;
     connect(&socket, &address).map_err(fail)?;
-    Parent::from_socket(socket).start(process)
+    Parent::from_socket(socket, state.clone()).start(process)
 }
 
 /// A socket's address has room for 107 bytes only: longer paths go by way of the open directory.

@@ -19,6 +19,8 @@ mod exec;
 pub mod gate;
 pub mod hook;
 mod init;
+mod listener;
+mod net_device;
 mod plan;
 mod request;
 pub mod seccomp;

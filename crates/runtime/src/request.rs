@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use linux::cgroup::Group;
 use linux::process::PidFd;
-use oci::runtime::{Linux, LinuxPersonality, MemoryPolicy, Process, Seccomp, Spec};
+use oci::runtime::{Linux, LinuxPersonality, MemoryPolicy, Process, Seccomp, Spec, State};
 
 use crate::Error;
 use crate::channel::Parent;
@@ -65,6 +65,8 @@ pub enum Stdio {
 pub struct ExecRequest<'a> {
     /// The container's id, as it was given to [`crate::create`].
     pub id: &'a str,
+    /// What a listener of its system calls is told of the container; `None`: what is known here.
+    pub state: Option<&'a State>,
     /// Any process of the container, usually its first.
     pub target: &'a PidFd,
     /// What is run.
@@ -115,6 +117,8 @@ pub struct Created {
     /// The container's control group; `None` for [`crate::exec`].
     pub cgroup: Option<Group>,
     pub(crate) parent: Parent,
+    /// Whether its program is known to run.
+    pub(crate) is_running: bool,
 }
 
 impl Created {
@@ -124,7 +128,9 @@ impl Created {
     /// [`Error::Command`] when it cannot be run (see [`Error::exit_code`]), [`Error::Setup`] when a
     /// late step failed. The process has then ended and is to be waited for.
     pub fn start(&mut self) -> Result<(), Error> {
-        self.parent.start(&self.process)
+        self.parent.start(&self.process)?;
+        self.is_running = true;
+        Ok(())
     }
 
     /// After [`crate::Newborn::launch`], when the process has ended: why its program could not be
@@ -133,6 +139,6 @@ impl Created {
     /// # Errors
     /// As [`Created::start`].
     pub fn verdict(&self) -> Result<(), Error> {
-        self.parent.verdict()
+        if self.is_running { Ok(()) } else { self.parent.verdict() }
     }
 }

@@ -13,6 +13,8 @@ use linux::seccomp::{
 use oci::runtime::{Seccomp, SeccompArgument, SeccompRule};
 
 use crate::Error;
+use crate::channel::{Child, Failure};
+use crate::listener::Listener;
 
 const EPERM: u32 = 1;
 const ENOSYS: u16 = 38;
@@ -22,22 +24,30 @@ const ENOSYS: u16 = 38;
 pub(crate) struct Filter {
     program: Program,
     flags: Flags,
+    /// Who answers some of the calls.
+    listener: Option<Listener>,
 }
 
 /// Compiles a configuration's filter, if it has one.
 pub(crate) fn compile(seccomp: Option<&Seccomp>) -> Result<Option<Filter>, Error> {
     let Some(seccomp) = seccomp else { return Ok(None) };
     let program = Program::compile(&policy(seccomp)?);
-    if program.notifies() {
-        return Err(Error::unsupported("linux.seccomp: SCMP_ACT_NOTIFY"));
-    }
-    Ok(Some(Filter { program, flags: flags(&seccomp.flags)? }))
+    let listener = Listener::plan(seccomp, program.notifies())?;
+    Ok(Some(Filter { program, flags: flags(&seccomp.flags)?, listener }))
 }
 
 impl Filter {
-    /// Puts the filter on the calling process; everything after it must be allowed by it.
-    pub(crate) fn load(&self) -> Result<(), linux::Error> {
-        self.program.load(self.flags)
+    /// Puts the filter on the calling process; everything after it must be allowed by it. Somebody
+    /// who answers is introduced by way of the caller.
+    pub(crate) fn load(&self, channel: &Child) -> Result<(), Failure> {
+        let Some(listener) = &self.listener else { return Ok(self.program.load(self.flags)?) };
+        let descriptor = self.program.load_with_listener(self.flags)?;
+        channel.listener(&descriptor, listener)
+    }
+
+    /// Whether the caller has to be there when it is loaded.
+    pub(crate) fn notifies(&self) -> bool {
+        self.listener.is_some()
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let process = process_of(&record).filter(|_| status == Status::Created);
     let process = process.ok_or_else(|| conflict("start", status))?;
     let gate = call.states.gate(&record.state.id);
-    let result = runtime::gate::open(&gate, &process);
+    let result = runtime::gate::open(&gate, &process, &record.state);
     // Whatever came of it, there is no second try.
     drop(std::fs::remove_file(&gate));
     result?;

@@ -1,7 +1,7 @@
 //! `exec`.
 
 use linux::cgroup::{Group, Layout};
-use oci::runtime::{Capabilities, Process, Status, User};
+use oci::runtime::{Capabilities, Process, State, Status, User};
 use runtime::state::process_of;
 use runtime::{Confinement, ExecRequest, Stdio};
 
@@ -66,8 +66,10 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
             .into());
     }
     let relay = if detach { None } else { Some(console::Relay::prepare(&token)?) };
+    let state = State { status: Status::Running, ..record.state.clone() };
     let request = ExecRequest {
         id,
+        state: Some(&state),
         target: &target,
         process: &process,
         confinement,

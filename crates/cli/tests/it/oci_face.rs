@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::process::{eventually, run};
+use testkit::process::{eventually, run as run_command};
 
 use crate::BRIG;
 
@@ -59,7 +59,7 @@ impl Bundle {
     }
 
     fn brig(&self, words: &[&str]) -> Output {
-        run(&mut self.command(&[BRIG, "runtime"], words), LIMIT)
+        run_command(&mut self.command(&[BRIG, "runtime"], words), LIMIT)
     }
 
     /// For what leaves a process behind, which keeps the streams it was given.
@@ -69,7 +69,7 @@ impl Bundle {
     }
 
     fn runc(&self, words: &[&str]) -> Output {
-        run(&mut self.command(&["runc"], words), LIMIT)
+        run_command(&mut self.command(&["runc"], words), LIMIT)
     }
 
     fn status(&self, id: &str) -> String {
@@ -250,5 +250,80 @@ fn later_hooks_belong_to_start_and_delete() {
     assert!(deleted.status.success(), "a hook does not keep it: {}", text(&deleted.stderr));
     assert!(text(&deleted.stderr).contains("level=warning"), "{}", text(&deleted.stderr));
     assert!(bundle.path().join("stopped").exists(), "the next hook is run all the same");
+    bundle.assert_nothing_left();
+}
+
+/// A program that answers `mkdir` of containers; ends with the test.
+struct Agent(std::process::Child);
+
+impl Agent {
+    fn start(path: &Path, journal: &Path) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/seccomp_agent.py");
+        let mut command = stdx::process::command("python3");
+        command.arg(script).args([path, journal]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = [0; 3];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_listener_answers_system_calls() {
+    let bundle = Bundle::new(&["/bin/sh", "-c", "mkdir /made; ls -d /made; exec sleep 1000"]);
+    let (socket, journal) = (bundle.path().join("agent"), bundle.path().join("journal"));
+    bundle.configure(|config| {
+        config["root"]["readonly"] = json!(false);
+        config["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": socket,
+            "listenerMetadata": "meta",
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}],
+        });
+    });
+    let unheard = bundle.brig(&["run", "one"]);
+    assert!(text(&unheard.stderr).contains("seccomp listener"), "{}", text(&unheard.stderr));
+    bundle.assert_nothing_left();
+
+    let _agent = Agent::start(&socket, &journal);
+    let made = bundle.path().join("rootfs/made");
+    let told = |program: &[&str]| {
+        let run = |words: &[&str]| {
+            let mut command = bundle.command(program, words);
+            command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+        };
+        assert!(run(&["create", "one"]).success() && run(&["start", "one"]).success());
+        let exec = ["exec", "one", "/bin/sh", "-c", "mkdir /made && test ! -e /made"];
+        let exec = run_command(&mut bundle.command(program, &exec), LIMIT);
+        assert!(exec.status.success(), "{}", text(&exec.stderr));
+        assert!(!made.exists(), "it was answered, not done");
+        assert!(run(&["delete", "-f", "one"]).success());
+        let told = fs::read_to_string(&journal).unwrap();
+        fs::remove_file(&journal).unwrap();
+        let told = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        told.collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (told(&[BRIG, "runtime"]), told(&["runc"]));
+    for told in [&ours, &theirs] {
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0]["metadata"], "meta");
+        assert_eq!(told[0]["fds"], json!(["seccompFd"]));
+        assert_eq!(told[0]["pid"], told[0]["state"]["pid"], "{told:?}");
+        assert_ne!(told[1]["pid"], told[0]["pid"]);
+    }
+    // Ours comes with `start`, as the filter does; runc's with `create`.
+    for (told, status) in [(&ours[0], "created"), (&theirs[0], "creating")] {
+        assert_eq!(told["state"]["status"], status);
+    }
+    for told in [&ours[1], &theirs[1]] {
+        assert_eq!(told["state"]["status"], "running");
+    }
     bundle.assert_nothing_left();
 }

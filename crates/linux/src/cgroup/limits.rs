@@ -18,6 +18,10 @@ pub struct Limits {
     pub block_io: BlockIo,
     /// Huge pages, one entry for each page size.
     pub huge_pages: Vec<HugePages>,
+    /// Marks for the host's packet filters and queues; v1 only.
+    pub network: Network,
+    /// RDMA devices by name.
+    pub rdma: BTreeMap<String, Rdma>,
     /// Device rules in order; the first one usually denies everything. Empty: leave as inherited.
     pub devices: Vec<DeviceRule>,
     /// Files of cgroup v2 written as they are (`memory.high` → `1073741824`).
@@ -36,6 +40,10 @@ pub struct Memory {
     pub swap: Option<i64>,
     /// 0 to 100; v1 only, v2 has no such thing.
     pub swappiness: Option<u64>,
+    /// Of the kernel's own for the group; v1 only, and no kernel since 5.16.
+    pub kernel: Option<i64>,
+    /// Of the buffers of TCP connections; v1 only.
+    pub kernel_tcp: Option<i64>,
     /// Wait instead of killing when out of memory; v1 only.
     pub disable_oom_killer: bool,
     /// Refuse a limit below what is used now, instead of reclaiming (an update's check).
@@ -53,12 +61,35 @@ pub struct Cpu {
     pub period: Option<u64>,
     /// Microseconds that may be saved up beyond the quota.
     pub burst: Option<u64>,
+    /// Microseconds of each real-time period for real-time tasks; v1 only, where the parent has as
+    /// much.
+    pub realtime_runtime: Option<i64>,
+    /// Length of the real-time period in microseconds; v1 only.
+    pub realtime_period: Option<u64>,
     /// Processors (`0-3,7`).
     pub cpus: Option<String>,
     /// Memory nodes (`0`).
     pub mems: Option<String>,
     /// 1 makes every task of the group run only when nothing else wants to.
     pub idle: Option<i64>,
+}
+
+/// Marks on packets that leave the group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// The class id (major number in the upper half).
+    pub class: Option<u32>,
+    /// Priority by network interface.
+    pub priorities: Vec<(String, u32)>,
+}
+
+/// Limits of one RDMA device; `None` for no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rdma {
+    /// Handles.
+    pub handles: Option<u32>,
+    /// Objects.
+    pub objects: Option<u32>,
 }
 
 /// Limits of block devices.
@@ -158,7 +189,9 @@ pub(super) fn controllers(limits: &Limits) -> impl Iterator<Item = &'static str>
         || cpu.quota.is_some()
         || cpu.period.is_some()
         || cpu.burst.is_some()
-        || cpu.idle.is_some();
+        || cpu.idle.is_some()
+        || cpu.realtime_runtime.is_some()
+        || cpu.realtime_period.is_some();
     [
         ("memory", limits.memory != Memory::default()),
         ("cpu", bandwidth),
@@ -166,6 +199,9 @@ pub(super) fn controllers(limits: &Limits) -> impl Iterator<Item = &'static str>
         ("pids", limits.pids.is_some()),
         ("blkio", limits.block_io != BlockIo::default()),
         ("hugetlb", !limits.huge_pages.is_empty()),
+        ("net_cls", limits.network.class.is_some()),
+        ("net_prio", !limits.network.priorities.is_empty()),
+        ("rdma", !limits.rdma.is_empty()),
         ("devices", !limits.devices.is_empty()),
     ]
     .into_iter()

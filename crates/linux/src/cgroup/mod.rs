@@ -27,7 +27,7 @@ pub use events::OomWatch;
 pub use group::{Entrance, Group};
 pub use layout::{Hierarchy, Layout, Mode, Version};
 pub use limits::{
-    BlockIo, Cpu, DeviceAccess, DeviceKind, DeviceRule, HugePages, Limits, Memory, Throttle,
-    WeightedDevice,
+    BlockIo, Cpu, DeviceAccess, DeviceKind, DeviceRule, HugePages, Limits, Memory, Network, Rdma,
+    Throttle, WeightedDevice,
 };
 pub use usage::{BlockIoEntry, BlockIoUsage, CpuUsage, MemoryUsage, PidsUsage, Usage};

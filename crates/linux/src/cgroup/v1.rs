@@ -1,5 +1,6 @@
 //! Limits as cgroup v1 takes them (Documentation/admin-guide/cgroup-v1).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::os::fd::BorrowedFd;
 
@@ -7,7 +8,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::group::{ancestors, open_directory};
-use super::limits::{BlockIo, Cpu, DeviceKind, DeviceRule, HugePages, Memory, Throttle};
+use super::limits::{BlockIo, Cpu, DeviceKind, DeviceRule, HugePages, Memory, Rdma, Throttle};
 use super::{Hierarchy, Limits, file};
 use crate::Error;
 
@@ -24,6 +25,14 @@ pub(super) fn apply(
         "pids" => limits.pids.map_or(Ok(()), |most| pids(directory, most)),
         "blkio" => block_io(directory, &limits.block_io),
         "hugetlb" => huge_pages(directory, &limits.huge_pages, "limit_in_bytes"),
+        "net_cls" => limits
+            .network
+            .class
+            .map_or(Ok(()), |class| file::write(directory, "net_cls.classid", &class.to_string())),
+        "net_prio" => limits.network.priorities.iter().try_for_each(|(interface, priority)| {
+            file::write(directory, "net_prio.ifpriomap", &format!("{interface} {priority}"))
+        }),
+        "rdma" => rdma(directory, &limits.rdma),
         _ => devices(directory, &limits.devices),
     }
 }
@@ -35,6 +44,14 @@ fn memory(directory: BorrowedFd<'_>, memory: &Memory) -> Result<(), Error> {
     limit_and_swap(directory, memory)?;
     if let Some(reservation) = memory.reservation {
         file::write(directory, "memory.soft_limit_in_bytes", &reservation.to_string())?;
+    }
+    for (limit, name) in [
+        (memory.kernel, "memory.kmem.limit_in_bytes"),
+        (memory.kernel_tcp, "memory.kmem.tcp.limit_in_bytes"),
+    ] {
+        if let Some(limit) = limit {
+            file::write(directory, name, &limit.to_string())?;
+        }
     }
     if memory.disable_oom_killer {
         file::write(directory, "memory.oom_control", "1")?;
@@ -92,6 +109,7 @@ fn cpu(directory: BorrowedFd<'_>, cpu: &Cpu) -> Result<(), Error> {
     if let Some(shares) = cpu.shares.filter(|shares| *shares > 0) {
         file::write(directory, "cpu.shares", &shares.to_string())?;
     }
+    realtime(directory, cpu)?;
     let period = |period: u64| file::write(directory, "cpu.cfs_period_us", &period.to_string());
     let mut again = None;
     if let Some(value) = cpu.period {
@@ -112,6 +130,29 @@ fn cpu(directory: BorrowedFd<'_>, cpu: &Cpu) -> Result<(), Error> {
         Some(burst) => file::write(directory, "cpu.cfs_burst_us", &burst.to_string()),
         None => Ok(()),
     }
+}
+
+/// The period first: a longer one has room for a larger share.
+fn realtime(directory: BorrowedFd<'_>, cpu: &Cpu) -> Result<(), Error> {
+    if let Some(period) = cpu.realtime_period {
+        file::write(directory, "cpu.rt_period_us", &period.to_string())?;
+    }
+    match cpu.realtime_runtime {
+        Some(runtime) => file::write(directory, "cpu.rt_runtime_us", &runtime.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Both versions name it so.
+pub(super) fn rdma(
+    directory: BorrowedFd<'_>,
+    devices: &BTreeMap<String, Rdma>,
+) -> Result<(), Error> {
+    let most = |most: Option<u32>| most.map_or("max".to_owned(), |most| most.to_string());
+    devices.iter().try_for_each(|(device, Rdma { handles, objects })| {
+        let value = format!("{device} hca_handle={} hca_object={}", most(*handles), most(*objects));
+        file::write(directory, "rdma.max", &value)
+    })
 }
 
 fn cpuset(directory: BorrowedFd<'_>, cpu: &Cpu) -> Result<(), Error> {

@@ -69,6 +69,7 @@ pub(super) fn apply(
         "pids" => limits.pids.map_or(Ok(()), |most| v1::pids(directory, most)),
         "blkio" => block_io(directory, &limits.block_io),
         "hugetlb" => v1::huge_pages(directory, &limits.huge_pages, "max"),
+        "rdma" => v1::rdma(directory, &limits.rdma),
         other => Err(Error::new("find the cgroup controller", other, Errno::OPNOTSUPP)),
     }
 }
@@ -104,8 +105,15 @@ fn memory(directory: BorrowedFd<'_>, memory: &Memory) -> Result<(), Error> {
     if memory.check_before_update {
         v1::refuse_below_usage(directory, memory.limit, "memory.current")?;
     }
-    if memory.disable_oom_killer {
-        return Err(Error::new("turn off", "the OOM killer in cgroup v2", Errno::OPNOTSUPP));
+    for (is_asked, object) in [
+        (memory.disable_oom_killer, "whether the OOM killer is on"),
+        (memory.swappiness.is_some(), "swappiness"),
+        (memory.kernel.is_some(), "a limit of the kernel's memory"),
+        (memory.kernel_tcp.is_some(), "a limit of TCP buffers"),
+    ] {
+        if is_asked {
+            return Err(not_there(object));
+        }
     }
     // `swap` counts both, as v1 does; `memory.swap.max` counts swap alone. It is written first so
     // that a lowered memory limit cannot push more out than is allowed.
@@ -125,6 +133,11 @@ fn memory(directory: BorrowedFd<'_>, memory: &Memory) -> Result<(), Error> {
     }
 }
 
+/// What v1 has and v2 has not.
+fn not_there(object: &str) -> Error {
+    Error::new("set", format_args!("{object} in cgroup v2"), Errno::OPNOTSUPP)
+}
+
 fn swap_alone(memory: &Memory) -> Result<Option<i64>, Error> {
     match (memory.swap, memory.limit) {
         (None, Some(-1)) | (Some(-1), _) => Ok(Some(-1)),
@@ -139,6 +152,9 @@ fn swap_alone(memory: &Memory) -> Result<Option<i64>, Error> {
 }
 
 fn cpu(directory: BorrowedFd<'_>, cpu: &Cpu) -> Result<(), Error> {
+    if cpu.realtime_runtime.is_some() || cpu.realtime_period.is_some() {
+        return Err(not_there("time for real-time tasks"));
+    }
     if let Some(idle) = cpu.idle {
         file::write(directory, "cpu.idle", &idle.to_string())?;
     }

@@ -128,6 +128,25 @@ pub fn set_attributes(
         .map_err(|errno| Error::new("set attributes of", "a mount", errno))
 }
 
+/// Has the ids of files seen through a detached mount, with `recursive` all mounts below it too,
+/// mapped by a user namespace: a file of the first id inside belongs to the first id outside.
+///
+/// # Errors
+/// What the kernel says: `EINVAL` for a file system that cannot, `EPERM` for a mount that is mapped
+/// already.
+pub fn set_id_map(
+    mount: impl AsFd,
+    user_namespace: impl AsFd,
+    recursive: bool,
+) -> Result<(), Error> {
+    const ID_MAP: u64 = 0x10_0000;
+    let fail = |errno| Error::new("map ids of", "a mount", errno);
+    let number = user_namespace.as_fd().as_raw_fd();
+    let user_namespace = u64::try_from(number).map_err(|_| fail(Errno::BADF))?;
+    let wanted = KernelAttributes { set: ID_MAP, clear: 0, propagation: 0, user_namespace };
+    change(mount.as_fd(), &wanted, recursive).map_err(fail)
+}
+
 fn change(mount: BorrowedFd<'_>, wanted: &KernelAttributes, recursive: bool) -> Result<(), Errno> {
     let mut flags = libc::AT_EMPTY_PATH;
     if recursive {

@@ -11,7 +11,7 @@ mod overlay;
 mod root;
 mod tree;
 
-pub use attribute::{AccessTime, Attributes, Propagation, set_attributes};
+pub use attribute::{AccessTime, Attributes, Propagation, set_attributes, set_id_map};
 pub use file_system::FileSystem;
 pub use overlay::{OverlayOptions, overlay};
 pub use root::{change_propagation, pivot_root};

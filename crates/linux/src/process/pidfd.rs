@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitId, WaitIdOptions, pidfd_getfd, pidfd_open,
+    pidfd_send_signal, waitid,
 };
 
 use crate::Error;
@@ -102,6 +103,17 @@ impl PidFd {
             let number = status.terminating_signal()?;
             Some(ExitStatus::Signal { number, dumped: status.dumped() })
         }))
+    }
+
+    /// A copy of a descriptor that the process has open under this number (`pidfd_getfd(2)`).
+    ///
+    /// # Errors
+    /// `EBADF` when it has none, `EPERM` when the caller may not look into it.
+    pub fn copy_descriptor(&self, number: i32) -> Result<OwnedFd, Error> {
+        let flags = PidfdGetfdFlags::empty();
+        pidfd_getfd(&self.descriptor, number, flags).map_err(|errno| {
+            Error::new("copy descriptor of process", self.pid.as_raw_nonzero(), errno)
+        })
     }
 
     /// Sends a signal by number; 0 only asks whether the process is there.

@@ -17,7 +17,7 @@ pub(super) const LINK_GROUP: u16 = 27;
 pub(super) const INFORMATION_KIND: u16 = 1;
 
 const LINK_PER_FAMILY: u16 = 26;
-const LINK_NAMESPACE: u16 = 28;
+pub(super) const LINK_NAMESPACE: u16 = 28;
 const INFORMATION_VALUE: u16 = 2;
 const VETH_PEER: u16 = 1;
 
@@ -105,6 +105,13 @@ pub fn set_up_by_name(batch: &mut Batch, name: &str) {
 pub fn set_mac(batch: &mut Batch, link: u32, mac: [u8; 6]) {
     batch.message("set hardware address of", kind::NEW_LINK, Flags::NONE, &link_header(link, 0, 0));
     batch.bytes(LINK_ADDRESS, &mac);
+}
+
+/// Moves a link to another namespace, where it gets this name and is down, without addresses.
+pub fn move_link(batch: &mut Batch, link: u32, namespace: BorrowedFd<'_>, name: &str) {
+    batch.message("move link", kind::NEW_LINK, Flags::NONE, &link_header(link, 0, 0));
+    batch.bytes(LINK_NAMESPACE, &namespace.as_raw_fd().to_ne_bytes());
+    batch.text(LINK_NAME, name);
 }
 
 /// Moves a link into a group.

@@ -35,6 +35,10 @@ pub struct Address {
     pub link: u32,
     /// The address with its prefix length.
     pub address: IpNet,
+    /// Whether it is for everywhere, not only for the link or the host.
+    pub is_global: bool,
+    /// Whether it stays until it is deleted, unlike those that routers or DHCP servers lend.
+    pub is_permanent: bool,
 }
 
 /// A unicast route.
@@ -92,14 +96,17 @@ pub(super) fn link(message: &Message) -> Option<Link> {
 }
 
 pub(super) fn address(message: &Message) -> Option<Address> {
-    let [family, prefix, ..] = *message.payload.as_slice() else { return None };
+    const PERMANENT: u8 = 0x80;
+    const GLOBAL: u8 = 0;
+    let [family, prefix, flags, scope, ..] = *message.payload.as_slice() else { return None };
     let link = u32_of(message.payload.get(4..)?)?;
     let attributes = Attributes::of(message.payload.get(8..)?);
     // On a link with a peer, LOCAL is ours and ADDRESS is the peer's.
     let bytes =
         attributes.clone().find(ADDRESS_LOCAL).or_else(|| attributes.clone().find(ADDRESS_ADDRESS));
     let address = IpNet::new(ip(family, bytes?)?, prefix).ok()?;
-    Some(Address { link, address })
+    let (is_global, is_permanent) = (scope == GLOBAL, flags & PERMANENT != 0);
+    Some(Address { link, address, is_global, is_permanent })
 }
 
 pub(super) fn route(message: &Message) -> Option<Route> {

@@ -1,5 +1,7 @@
 //! seccomp(2).
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
 use rustix::io::Errno;
 
 use super::program::Instruction;
@@ -32,6 +34,7 @@ const SET_MODE_FILTER: libc::c_ulong = 1;
 const TSYNC: libc::c_ulong = 1;
 const LOG: libc::c_ulong = 1 << 1;
 const SPEC_ALLOW: libc::c_ulong = 1 << 2;
+const NEW_LISTENER: libc::c_ulong = 1 << 3;
 const TSYNC_ESRCH: libc::c_ulong = 1 << 4;
 const WAIT_KILLABLE: libc::c_ulong = 1 << 5;
 
@@ -61,15 +64,20 @@ impl Program {
     /// # Errors
     /// The kernel's: `EACCES` without those, `EINVAL` for a program it refuses.
     pub fn load(&self, flags: Flags) -> Result<(), Error> {
-        let loaded = set(self, flags.bits());
-        let loaded = match loaded {
-            // Kernels before 4.17 have no such mitigation and do not know the flag.
-            Err(Errno::INVAL) if flags.speculation => {
-                set(self, Flags { speculation: false, ..flags }.bits())
-            }
-            other => other,
-        };
-        loaded.map(drop).map_err(|errno| Error::new("load", "seccomp filter", errno))
+        load(self, flags, 0).map(drop)
+    }
+
+    /// As [`Self::load`], and gives the descriptor at which a supervisor hears of the calls it is to
+    /// answer (`seccomp_unotify(2)`).
+    ///
+    /// # Errors
+    /// As [`Self::load`]; `EBUSY` when there is such a filter already, `EINVAL` before Linux 5.0.
+    pub fn load_with_listener(&self, flags: Flags) -> Result<OwnedFd, Error> {
+        let descriptor = load(self, flags, NEW_LISTENER)?;
+        let descriptor = i32::try_from(descriptor)
+            .map_err(|_| Error::new("load", "seccomp filter", Errno::BADF))?;
+        // SAFETY: the kernel has made it for this call, and nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
     }
 
     /// Whether a supervisor must be there to answer its calls.
@@ -78,6 +86,17 @@ impl Program {
         let notify = Instruction::answer(Action::Notify);
         self.instructions().contains(&notify)
     }
+}
+
+fn load(program: &Program, flags: Flags, more: libc::c_ulong) -> Result<libc::c_long, Error> {
+    let loaded = match set(program, flags.bits() | more) {
+        // Kernels before 4.17 have no such mitigation and do not know the flag.
+        Err(Errno::INVAL) if flags.speculation => {
+            set(program, Flags { speculation: false, ..flags }.bits() | more)
+        }
+        other => other,
+    };
+    loaded.map_err(|errno| Error::new("load", "seccomp filter", errno))
 }
 
 fn set(program: &Program, flags: libc::c_ulong) -> Result<libc::c_long, Errno> {

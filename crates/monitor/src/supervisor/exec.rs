@@ -60,6 +60,7 @@ impl Supervisor {
             false => Ends::pipes(exec.stdin, (user.uid, user.gid)).map_err(prepare)?,
         };
         let request = runtime::ExecRequest {
+            state: None,
             id: &self.record.id,
             target: &main.pidfd,
             process: &exec.process,

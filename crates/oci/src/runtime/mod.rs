@@ -26,7 +26,7 @@ pub use resources::{
     Network, Pids, Rdma, Resources, ThrottleDevice,
 };
 pub use seccomp::{Seccomp, SeccompArgument, SeccompRule};
-pub use state::{State, Status};
+pub use state::{ContainerProcessState, State, Status};
 
 use std::collections::BTreeMap;
 

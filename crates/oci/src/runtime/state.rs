@@ -23,6 +23,25 @@ pub enum Status {
     Stopped,
 }
 
+/// What a supervisor of system calls gets with the descriptors it answers at (runtime.md, "The
+/// container process state").
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerProcessState {
+    /// Version of the specification.
+    pub oci_version: String,
+    /// Names of the descriptors, in their order.
+    #[serde(deserialize_with = "nullable")]
+    pub fds: Vec<String>,
+    /// The process, as the runtime numbers it.
+    pub pid: i32,
+    /// `linux.seccomp.listenerMetadata`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
+    /// The container.
+    pub state: State,
+}
+
 /// The state of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -99,7 +99,7 @@ fn run(plan: ProcessPlan, channel: &Child) -> Result<Infallible, Failure> {
     channel.ready(master.as_ref())?;
     drop(master);
     channel.wait_start()?;
-    init::finish(program)
+    init::finish(program, channel)
 }
 
 fn prepare(mut plan: ProcessPlan) -> Result<(Program, Option<OwnedFd>), Failure> {

@@ -21,6 +21,7 @@ mod starting;
 
 use linux::cgroup::Group;
 use linux::process::{CloneOptions, Namespaces, PidFd, SingleThreaded};
+use oci::runtime::{State, Status};
 
 use self::entry::Entry;
 use crate::request::{Created, ExecRequest};
@@ -45,14 +46,22 @@ pub fn exec(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Created,
 /// What is wrong with the request, or with making a process at all; [`Starting::advance`] tells the
 /// rest.
 pub fn begin(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Starting, Error> {
-    let ExecRequest { id, target, process, confinement, stdio, cgroup, preserve_descriptors } =
-        request;
+    let ExecRequest {
+        id,
+        state,
+        target,
+        process,
+        confinement,
+        stdio,
+        cgroup,
+        preserve_descriptors,
+    } = request;
     plan::check_id(id)?;
     let plan = plan::process(process, &confinement, stdio, preserve_descriptors)?;
     linux::process::set_dumpable(false)?;
     let entry =
         Entry { keyring: init::keyring(id)?, target, namespaces: namespaces_of(target)?, cgroup };
-    let (parent, child) = channel::pair()?;
+    let (parent, child) = channel::pair(state.cloned().unwrap_or_else(|| state_of(id, target)))?;
     let options = CloneOptions {
         cgroup: cgroup.and_then(Group::v2_dirfd),
         close_in_child: Some(std::os::fd::AsFd::as_fd(&parent)),
@@ -60,6 +69,17 @@ pub fn begin(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Startin
     };
     let go_between = linux::process::clone(token, &options, move || entry.live(plan, &child))?;
     Ok(Starting::new(parent, go_between))
+}
+
+/// All that is known of a container when nobody says more.
+fn state_of(id: &str, target: &PidFd) -> State {
+    State {
+        oci_version: oci::runtime::VERSION.to_owned(),
+        id: id.to_owned(),
+        status: Status::Running,
+        pid: target.pid().as_raw_nonzero().get(),
+        ..State::default()
+    }
 }
 
 /// The kinds in which the container differs from the caller. The kernel refuses to enter the user

@@ -60,6 +60,7 @@ impl Starting {
                     self.process = Some(process);
                     proceed?;
                 }
+                (Word::Listening(word), Some(process)) => self.parent.introduce(process, &word)?,
                 (Word::Ready(terminal), Some(_)) => return Ok(Progress::AtGate { terminal }),
                 (Word::End, Some(_)) if self.is_gate_open => return Ok(Progress::Running),
                 (_, process) => return Err(ended(process.as_ref().unwrap_or(&self.go_between))),
@@ -112,7 +113,7 @@ impl Starting {
         match (result, process) {
             (Ok(terminal), Some(process)) => {
                 drop(go_between.wait());
-                Ok(Created { process, terminal, cgroup: None, parent })
+                Ok(Created { process, terminal, cgroup: None, parent, is_running: false })
             }
             (result, process) => {
                 process.iter().chain([&go_between]).for_each(end);

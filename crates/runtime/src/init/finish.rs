@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::command::{Program, exec_failure, own_root, text_of, working_directory_is_inside};
 use super::terminal::Terminal;
-use crate::channel::Failure;
+use crate::channel::{Child, Failure};
 use crate::plan::{ProcessPlan, SchedulingPlan};
 use crate::request::Stdio;
 
@@ -62,7 +62,7 @@ pub(crate) fn take_streams(
 }
 
 /// Behind the gate: nothing comes back but the reason why it failed.
-pub(crate) fn finish(program: Program) -> Result<Infallible, Failure> {
+pub(crate) fn finish(program: Program, channel: &Child) -> Result<Infallible, Failure> {
     let Program { process, path, environment, hooks } = program;
     own_streams(process.credentials.user)?;
     rustix::process::umask(Mode::from_raw_mode(process.umask));
@@ -75,13 +75,13 @@ pub(crate) fn finish(program: Program) -> Result<Infallible, Failure> {
         linux::process::set_no_new_privileges()?;
     } else if let Some(filter) = &process.seccomp {
         // Without no_new_privs only a privileged process may load a filter.
-        filter.load()?;
+        filter.load(channel)?;
     }
     linux::process::set_credentials(&process.credentials)?;
     if process.no_new_privileges
         && let Some(filter) = &process.seccomp
     {
-        filter.load()?;
+        filter.load(channel)?;
     }
     if let Some(hooks) = hooks {
         // They are found in the container: so they may do no more than its program.

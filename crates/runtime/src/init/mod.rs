@@ -48,7 +48,7 @@ fn run(plan: Plan, channel: Child, gate: Option<OwnedFd>) -> Result<Infallible, 
         Ok(channel) => channel,
         Err((channel, failure)) => return Err((channel, failure)),
     };
-    let Err(failure) = finish(prepared);
+    let Err(failure) = finish(prepared, &channel);
     Err((channel, failure))
 }
 

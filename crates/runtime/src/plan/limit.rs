@@ -1,8 +1,8 @@
 //! `linux.resources` as limits of a control group.
 
 use linux::cgroup::{
-    BlockIo, Cpu, DeviceAccess, DeviceKind, DeviceRule, HugePages, Limits, Memory, Throttle,
-    WeightedDevice,
+    BlockIo, Cpu, DeviceAccess, DeviceKind, DeviceRule, HugePages, Limits, Memory, Network, Rdma,
+    Throttle, WeightedDevice,
 };
 use oci::runtime::{Resources, ThrottleDevice};
 
@@ -10,9 +10,8 @@ use crate::Error;
 
 /// The limits; what control groups of today cannot do is refused.
 pub(crate) fn limits(resources: &Resources) -> Result<Limits, Error> {
-    refuse_unsupported(resources)?;
     Ok(Limits {
-        memory: resources.memory.as_ref().map(memory).unwrap_or_default(),
+        memory: resources.memory.as_ref().map(memory).transpose()?.unwrap_or_default(),
         cpu: resources.cpu.as_ref().map(cpu).unwrap_or_default(),
         pids: set(resources.pids.and_then(|pids| pids.limit)),
         block_io: resources.block_io.as_ref().map(block_io).transpose()?.unwrap_or_default(),
@@ -21,30 +20,11 @@ pub(crate) fn limits(resources: &Resources) -> Result<Limits, Error> {
             .iter()
             .map(|entry| HugePages { page_size: entry.page_size.clone(), limit: entry.limit })
             .collect(),
+        network: resources.network.as_ref().map(network).unwrap_or_default(),
+        rdma: resources.rdma.iter().map(|(device, most)| (device.clone(), rdma(*most))).collect(),
         devices: devices(resources)?,
         unified: resources.unified.clone(),
     })
-}
-
-fn refuse_unsupported(resources: &Resources) -> Result<(), Error> {
-    let cpu = resources.cpu.clone().unwrap_or_default();
-    let memory = resources.memory.clone().unwrap_or_default();
-    let network = resources.network.clone().unwrap_or_default();
-    let realtime = cpu.realtime_runtime.unwrap_or(0) != 0 || cpu.realtime_period.unwrap_or(0) != 0;
-    for (present, feature) in [
-        (realtime, "linux.resources.cpu.realtimeRuntime"),
-        (memory.kernel_tcp.unwrap_or(0) > 0, "linux.resources.memory.kernelTCP"),
-        (
-            network.class_id.unwrap_or(0) != 0 || !network.priorities.is_empty(),
-            "linux.resources.network",
-        ),
-        (!resources.rdma.is_empty(), "linux.resources.rdma"),
-    ] {
-        if present {
-            return Err(Error::unsupported(feature));
-        }
-    }
-    Ok(())
 }
 
 /// 0 means "not set" in bundles that Docker and containerd write.
@@ -52,15 +32,32 @@ fn set(value: Option<i64>) -> Option<i64> {
     value.filter(|value| *value != 0)
 }
 
-fn memory(memory: &oci::runtime::Memory) -> Memory {
-    Memory {
+fn network(network: &oci::runtime::Network) -> Network {
+    let priorities = network.priorities.iter();
+    Network {
+        class: network.class_id.filter(|class| *class != 0),
+        priorities: priorities.map(|one| (one.name.clone(), one.priority)).collect(),
+    }
+}
+
+fn rdma(most: oci::runtime::Rdma) -> Rdma {
+    Rdma { handles: most.hca_handles, objects: most.hca_objects }
+}
+
+fn memory(memory: &oci::runtime::Memory) -> Result<Memory, Error> {
+    if memory.use_hierarchy == Some(false) {
+        return Err(Error::unsupported("linux.resources.memory.useHierarchy: kernels always do"));
+    }
+    Ok(Memory {
         limit: set(memory.limit),
         reservation: set(memory.reservation),
         swap: set(memory.swap),
         swappiness: memory.swappiness,
+        kernel: set(memory.kernel),
+        kernel_tcp: set(memory.kernel_tcp),
         disable_oom_killer: memory.disable_oom_killer.unwrap_or(false),
         check_before_update: memory.check_before_update.unwrap_or(false),
-    }
+    })
 }
 
 fn cpu(cpu: &oci::runtime::Cpu) -> Cpu {
@@ -69,6 +66,8 @@ fn cpu(cpu: &oci::runtime::Cpu) -> Cpu {
         quota: set(cpu.quota),
         period: cpu.period.filter(|period| *period != 0),
         burst: cpu.burst,
+        realtime_runtime: set(cpu.realtime_runtime),
+        realtime_period: cpu.realtime_period.filter(|period| *period != 0),
         cpus: cpu.cpus.clone().filter(|list| !list.is_empty()),
         mems: cpu.mems.clone().filter(|list| !list.is_empty()),
         idle: cpu.idle,
@@ -76,6 +75,11 @@ fn cpu(cpu: &oci::runtime::Cpu) -> Cpu {
 }
 
 fn block_io(block_io: &oci::runtime::BlockIo) -> Result<BlockIo, Error> {
+    let devices = block_io.weight_device.iter().map(|device| device.leaf_weight);
+    if devices.chain([block_io.leaf_weight]).flatten().any(|weight| weight != 0) {
+        let feature = "linux.resources.blockIO.leafWeight: the kernel has none since 5.0";
+        return Err(Error::unsupported(feature));
+    }
     let mut weight_devices = Vec::new();
     for device in &block_io.weight_device {
         let (major, minor) = numbers(device.major, device.minor)?;
@@ -209,6 +213,10 @@ mod tests {
     fn nonsense_is_refused() {
         assert!(read(r#"{"devices":[{"type":"x"}]}"#).is_err());
         assert!(read(r#"{"devices":[{"access":"rx"}]}"#).is_err());
-        assert!(read(r#"{"cpu":{"realtimeRuntime":5}}"#).is_err());
+        assert!(read(r#"{"memory":{"useHierarchy":false}}"#).is_err());
+        assert!(read(r#"{"blockIO":{"leafWeight":5}}"#).is_err());
+        assert!(
+            read(r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"leafWeight":5}]}}"#).is_err()
+        );
     }
 }

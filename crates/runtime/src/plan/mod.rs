@@ -2,6 +2,7 @@
 //! done here, before the container's process exists. What is left in the plan has no choices.
 
 mod device;
+mod id_map;
 mod limit;
 mod mount;
 mod namespace;
@@ -11,9 +12,10 @@ mod scheduling;
 mod sysctl;
 
 pub(crate) use device::DevicePlan;
+pub(crate) use id_map::IdMaps;
 pub(crate) use limit::limits;
 pub(crate) use mount::{MountPlan, MountSource, NewMount};
-pub(crate) use namespace::{IdMaps, NamespacePlan, wants_network};
+pub(crate) use namespace::{NamespacePlan, wants_network};
 pub(crate) use option::{Recursion, propagation};
 pub(crate) use process::{ProcessPlan, plan as process};
 pub(crate) use scheduling::SchedulingPlan;
@@ -22,9 +24,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use linux::mount::{Attributes, Propagation};
-use linux::process::Namespaces;
+use linux::process::{Namespaces, SingleThreaded};
 use oci::runtime::{Linux, Spec, State};
 
+use self::id_map::IdMapper;
+use crate::net_device::{self, NetDevices};
 use crate::request::{Confinement, CreateRequest, Rootfs, Stdio};
 use crate::{Error, hook};
 
@@ -55,6 +59,8 @@ pub(crate) struct Plan {
     pub hostname: Option<String>,
     /// NIS domain name.
     pub domainname: Option<String>,
+    /// Interfaces of the host's that it gets; the caller takes them from here.
+    pub net_devices: NetDevices,
     /// The control group's path.
     pub cgroup: String,
     /// What is run.
@@ -65,12 +71,14 @@ pub(crate) struct Plan {
     pub waits_for_hooks: bool,
     /// Hooks of the container's own process.
     pub hooks: Option<hook::OfContainer>,
+    /// What hooks and listeners are told, but for number and status; the caller takes it from here.
+    pub state: State,
     /// Where hooks look for the root, which is otherwise nowhere to be seen before it is the root.
     pub place: Option<PathBuf>,
 }
 
 /// Reads the request and opens what it names.
-pub(crate) fn plan(request: CreateRequest<'_>) -> Result<Plan, Error> {
+pub(crate) fn plan(token: &SingleThreaded, request: CreateRequest<'_>) -> Result<Plan, Error> {
     let spec = request.spec;
     check_id(request.id)?;
     refuse_unsupported(spec)?;
@@ -82,28 +90,35 @@ pub(crate) fn plan(request: CreateRequest<'_>) -> Result<Plan, Error> {
     let namespaces = namespace::plan(linux, request.network_namespace)?;
     check_names(spec, &namespaces)?;
     let user_namespace = namespaces.has(Namespaces::USER);
-    let (hooks_of_caller, hooks) = plan_hooks(spec, request.id, request.bundle)?;
+    let state = state_of(spec, request.id, request.bundle);
+    let (hooks_of_caller, hooks) = match &spec.hooks {
+        Some(hooks) => hook::plan(hooks, &state)?,
+        None => (None, None),
+    };
     let looks = hooks.as_ref().is_some_and(hook::OfContainer::look_at_root);
     let place = match &request.rootfs {
         Rootfs::Directory(path) if looks => Some(path.clone()),
         _ => None,
     };
+    let mut mapper = IdMapper::new(token, &namespaces);
     Ok(Plan {
         waits_for_hooks: hooks_of_caller.is_some(),
         hooks_of_caller,
         hooks,
         place,
+        state,
         id: request.id.to_owned(),
         rootfs: open_rootfs(request.rootfs)?,
         rootfs_propagation: rootfs_propagation(linux)?,
         rootfs_read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
-        mounts: mount::plan(&spec.mounts, request.bundle)?,
+        mounts: mount::plan(&spec.mounts, request.bundle, &mut |mount| mapper.namespace_of(mount))?,
         devices: device::plan(linux, user_namespace, terminal)?,
         masked_paths: absolute_paths("linux.maskedPaths", &linux.masked_paths)?,
         read_only_paths: absolute_paths("linux.readonlyPaths", &linux.readonly_paths)?,
         sysctls: sysctl::plan(&linux.sysctl, &namespaces)?,
         hostname: spec.hostname.clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname.clone().filter(|name| !name.is_empty()),
+        net_devices: net_devices(linux, &namespaces)?,
         cgroup: cgroup_path(request.id, linux)?,
         process: process::plan(
             process,
@@ -115,20 +130,22 @@ pub(crate) fn plan(request: CreateRequest<'_>) -> Result<Plan, Error> {
     })
 }
 
-fn plan_hooks(
-    spec: &Spec,
-    id: &str,
-    bundle: &Path,
-) -> Result<(Option<hook::OfCaller>, Option<hook::OfContainer>), Error> {
-    let Some(hooks) = &spec.hooks else { return Ok((None, None)) };
-    let state = State {
+fn state_of(spec: &Spec, id: &str, bundle: &Path) -> State {
+    State {
         oci_version: oci::runtime::VERSION.to_owned(),
         id: id.to_owned(),
         bundle: bundle.display().to_string(),
         annotations: spec.annotations.clone(),
         ..State::default()
-    };
-    hook::plan(hooks, &state)
+    }
+}
+
+fn net_devices(linux: &Linux, namespaces: &NamespacePlan) -> Result<NetDevices, Error> {
+    if !linux.net_devices.is_empty() && !namespaces.has(Namespaces::NETWORK) {
+        let reason = "needs a network namespace of the container's own";
+        return Err(Error::invalid("linux.netDevices", reason));
+    }
+    net_device::plan(&linux.net_devices)
 }
 
 /// The rule of container ids: what can be a file name, and no more.
@@ -155,7 +172,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux.as_ref().unwrap_or(&empty);
     for (present, feature) in [
         (linux.intel_rdt.is_some(), "linux.intelRdt"),
-        (!linux.net_devices.is_empty(), "linux.netDevices"),
         (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),
     ] {
         if present {

@@ -63,30 +63,41 @@ pub(crate) struct NewMount {
     pub copy_up: bool,
 }
 
+/// By which user namespace the ids of a mount are mapped.
+type Mapped<'a> = &'a mut dyn FnMut(&oci::runtime::Mount) -> Result<OwnedFd, Error>;
+
 /// Reads all entries; opens the sources of bind mounts.
-pub(super) fn plan(mounts: &[oci::runtime::Mount], bundle: &Path) -> Result<Vec<MountPlan>, Error> {
-    mounts.iter().map(|mount| one(mount, bundle)).collect()
+pub(super) fn plan(
+    mounts: &[oci::runtime::Mount],
+    bundle: &Path,
+    mapped: Mapped<'_>,
+) -> Result<Vec<MountPlan>, Error> {
+    mounts.iter().map(|mount| one(mount, bundle, mapped)).collect()
 }
 
-fn one(mount: &oci::runtime::Mount, bundle: &Path) -> Result<MountPlan, Error> {
+fn one(mount: &oci::runtime::Mount, bundle: &Path, mapped: Mapped<'_>) -> Result<MountPlan, Error> {
     let member = || format!("mounts: {}", mount.destination);
     if mount.destination.is_empty() {
         return Err(Error::invalid(member(), "has no destination"));
     }
+    let mut options = parse(&mount.options);
     if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        return Err(Error::unsupported("mounts with id mappings"));
+        options.id_map.get_or_insert(Recursion::Single);
     }
-    let options = parse(&mount.options).map_err(|option| {
-        Error::unsupported(format!("mount option {option} of {}", mount.destination))
-    })?;
     let destination = Path::new("/").join(&mount.destination);
     let kind = mount.kind.as_deref().unwrap_or_default();
     let source = match (kind, options.bind) {
         _ if options.remount => {
             MountSource::Remount { attributes: options.attributes, recursive: options.recursive }
         }
-        (_, Some(recursion)) => bind(mount, &options, recursion, bundle)?,
-        ("bind", None) => bind(mount, &options, Recursion::Recursive, bundle)?,
+        (_, Some(recursion)) => bind(mount, &options, recursion, bundle, mapped)?,
+        ("bind", None) => bind(mount, &options, Recursion::Recursive, bundle, mapped)?,
+        _ if options.id_map.is_some() => {
+            return Err(Error::unsupported(format!(
+                "id mappings of {}, which is not bound",
+                mount.destination
+            )));
+        }
         ("cgroup" | "cgroup2", None) => MountSource::Cgroup(options.attributes),
         ("" | "none", None) => return Err(Error::invalid(member(), "has no type")),
         (kind, None) => MountSource::New(NewMount {
@@ -125,6 +136,7 @@ fn bind(
     options: &MountOptions,
     recursion: Recursion,
     bundle: &Path,
+    mapped: Mapped<'_>,
 ) -> Result<MountSource, Error> {
     let member = || format!("mounts: {}", mount.destination);
     let source = mount.source.as_deref().filter(|source| !source.is_empty());
@@ -141,13 +153,16 @@ fn bind(
     linux::mount::set_attributes(&tree, &spread_alone, spread == Recursion::Recursive)?;
     linux::mount::set_attributes(&tree, &options.recursive, true)?;
     linux::mount::set_attributes(&tree, &options.attributes, false)?;
+    if let Some(recursion) = options.id_map {
+        linux::mount::set_id_map(&tree, mapped(mount)?, recursion == Recursion::Recursive)?;
+    }
     let directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
     Ok(MountSource::Bind { tree, directory })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MountSource, one};
+    use super::{Error, MountPlan, MountSource};
     use oci::runtime::Mount;
     use std::path::Path;
 
@@ -158,6 +173,10 @@ mod tests {
             options: options.iter().map(|&option| option.to_owned()).collect(),
             ..Mount::default()
         }
+    }
+
+    fn one(mount: &Mount, bundle: &Path) -> Result<MountPlan, Error> {
+        super::one(mount, bundle, &mut |_| Err(Error::unsupported("mapped ids")))
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use linux::process::Namespaces;
-use oci::runtime::{IdMapping, Linux, NamespaceKind};
+use oci::runtime::{Linux, NamespaceKind};
 use rustix::fs::{CWD, Mode, OFlags};
 
+use super::IdMaps;
 use crate::Error;
 
 /// Namespaces of a container.
@@ -22,15 +23,6 @@ pub(crate) struct NamespacePlan {
     pub maps: Option<IdMaps>,
     /// Clocks of a new time namespace, as the text of `timens_offsets`.
     pub clocks: String,
-}
-
-/// The text of `uid_map` and `gid_map`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct IdMaps {
-    /// Users.
-    pub users: String,
-    /// Groups.
-    pub groups: String,
 }
 
 impl NamespacePlan {
@@ -94,10 +86,9 @@ pub(crate) fn plan(linux: &Linux, network: Option<OwnedFd>) -> Result<NamespaceP
     plan.clocks = clocks(linux, &plan)?;
     plan.joined.sort_by_key(|(kind, _)| *kind != Namespaces::USER);
     if plan.new.contains(Namespaces::USER) {
-        plan.maps = Some(IdMaps {
-            users: id_map("linux.uidMappings", &linux.uid_mappings)?,
-            groups: id_map("linux.gidMappings", &linux.gid_mappings)?,
-        });
+        plan.maps = Some(IdMaps::of("linux", &linux.uid_mappings, &linux.gid_mappings)?);
+    } else if !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty() {
+        return Err(Error::invalid("linux.uidMappings", "needs a new user namespace"));
     }
     Ok(plan)
 }
@@ -136,14 +127,6 @@ fn open(path: &str) -> Result<OwnedFd, Error> {
         .map_err(|errno| linux::Error::new("open namespace", path, errno).into())
 }
 
-fn id_map(member: &str, mappings: &[IdMapping]) -> Result<String, Error> {
-    if mappings.is_empty() {
-        return Err(Error::invalid(member, "a user namespace needs one"));
-    }
-    let line = |map: &IdMapping| format!("{} {} {}\n", map.container_id, map.host_id, map.size);
-    Ok(mappings.iter().map(line).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::{plan, wants_network};
@@ -159,6 +142,9 @@ mod tests {
     fn new_ones_and_maps() {
         let mut asked = linux(&[NamespaceKind::Mount, NamespaceKind::User]);
         assert!(plan(&asked, None).is_err(), "no maps");
+        let mapped = vec![IdMapping { container_id: 0, host_id: 1000, size: 10 }];
+        let stray = Linux { uid_mappings: mapped, ..linux(&[NamespaceKind::Mount]) };
+        assert!(plan(&stray, None).is_err(), "no user namespace");
         asked.uid_mappings = vec![IdMapping { container_id: 0, host_id: 1000, size: 10 }];
         asked.gid_mappings = asked.uid_mappings.clone();
         let planned = plan(&asked, None).unwrap();

@@ -15,6 +15,8 @@ pub(crate) struct MountOptions {
     pub attributes: Attributes,
     /// For the mount and all below it (`rro`, …).
     pub recursive: Attributes,
+    /// `idmap` or `ridmap`: its files' ids are mapped.
+    pub id_map: Option<Recursion>,
     /// How it spreads.
     pub propagation: Option<(Propagation, Recursion)>,
     /// What is left for the file system.
@@ -30,9 +32,8 @@ pub(crate) enum Recursion {
     Recursive,
 }
 
-/// Reads the options in order; a later one overrules an earlier one. Gives the first that cannot be
-/// honored as error.
-pub(crate) fn parse(options: &[String]) -> Result<MountOptions, String> {
+/// Reads the options in order; a later one overrules an earlier one.
+pub(crate) fn parse(options: &[String]) -> MountOptions {
     let mut parsed = MountOptions::default();
     for option in options {
         if !apply_kind(&mut parsed, option)
@@ -40,13 +41,10 @@ pub(crate) fn parse(options: &[String]) -> Result<MountOptions, String> {
             && !apply_attribute(&mut parsed.attributes, option)
             && !apply_recursive(&mut parsed.recursive, option)
         {
-            if option == "idmap" || option == "ridmap" {
-                return Err(option.clone());
-            }
             parsed.file_system.push(option.clone());
         }
     }
-    Ok(parsed)
+    parsed
 }
 
 fn apply_kind(parsed: &mut MountOptions, option: &str) -> bool {
@@ -55,6 +53,8 @@ fn apply_kind(parsed: &mut MountOptions, option: &str) -> bool {
         "rbind" => parsed.bind = Some(Recursion::Recursive),
         "remount" => parsed.remount = true,
         "tmpcopyup" => parsed.copy_up = true,
+        "idmap" => parsed.id_map = Some(Recursion::Single),
+        "ridmap" => parsed.id_map = Some(Recursion::Recursive),
         // The defaults, and what has no meaning for a kernel or a mount of today.
         "defaults" | "auto" | "noauto" | "user" | "nouser" | "_netdev" | "nofail" | "loud"
         | "silent" | "iversion" | "noiversion" | "mand" | "nomand" | "" => {}
@@ -126,27 +126,23 @@ mod tests {
 
     #[test]
     fn options_of_a_volume() {
-        let parsed = parse(&words("rbind,rprivate,ro,nosuid,rw,rro")).unwrap();
+        let parsed = parse(&words("rbind,rprivate,ro,nosuid,rw,rro,ridmap"));
         assert_eq!(parsed.bind, Some(Recursion::Recursive));
         assert_eq!(parsed.propagation, Some((Propagation::Private, Recursion::Recursive)));
         assert_eq!(parsed.attributes.read_only, Some(false));
         assert_eq!(parsed.recursive.read_only, Some(true));
         assert_eq!(parsed.attributes.no_set_user_id, Some(true));
+        assert_eq!(parsed.id_map, Some(Recursion::Recursive));
         assert!(parsed.file_system.is_empty());
     }
 
     #[test]
     fn options_of_a_file_system() {
-        let parsed = parse(&words("nosuid,strictatime,mode=755,size=65536k,newinstance")).unwrap();
+        let parsed = parse(&words("nosuid,strictatime,mode=755,size=65536k,newinstance"));
         assert_eq!(parsed.attributes.access_time, Some(AccessTime::Strict));
         assert_eq!(parsed.file_system, ["mode=755", "size=65536k", "newinstance"]);
-        let parsed = parse(&words("relatime,remount,tmpcopyup")).unwrap();
+        let parsed = parse(&words("relatime,remount,tmpcopyup"));
         assert_eq!(parsed.attributes.access_time, Some(AccessTime::Relative));
         assert!(parsed.remount && parsed.copy_up);
-    }
-
-    #[test]
-    fn mapped_mounts_are_not_passed_over() {
-        assert_eq!(parse(&words("bind,idmap")), Err("idmap".to_owned()));
     }
 }

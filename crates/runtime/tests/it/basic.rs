@@ -203,7 +203,7 @@ fn refused(token: &SingleThreaded) {
     });
     assert!(world.create(token, Stdio::Inherit).is_err());
     world.linux().seccomp = None;
-    world.spec.hooks = serde_json::from_str(r#"{"poststart":[{"path":"/x"}]}"#).unwrap();
+    world.linux().intel_rdt = Some(oci::runtime::IntelRdt::default());
     let error = world.create(token, Stdio::Inherit).unwrap_err();
     assert_eq!(error.kind(), stdx::ErrorKind::Unsupported);
 }

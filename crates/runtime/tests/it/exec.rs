@@ -46,6 +46,7 @@ fn begin_confined(
 ) -> Result<Created, Error> {
     let request = ExecRequest {
         id: "exec",
+        state: None,
         target: &container.process,
         process,
         confinement,
@@ -201,6 +202,7 @@ fn keyring(token: &SingleThreaded) {
             let (output, stdio) = piped();
             let request = ExecRequest {
                 id: &id,
+                state: None,
                 target: &container.process,
                 process: &process,
                 confinement: Confinement::default(),
@@ -260,6 +262,7 @@ fn filtered(token: &SingleThreaded) {
             let (output, stdio) = piped();
             let request = ExecRequest {
                 id: "exec",
+                state: None,
                 target: &container.process,
                 process: &process,
                 confinement: Confinement { seccomp: Some(&filter), ..Confinement::default() },

@@ -16,6 +16,7 @@ mod hardening;
 mod hook;
 mod identity;
 mod mount;
+mod net_device;
 mod scheduling;
 mod terminal;
 mod world;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         hook::TESTS,
         identity::TESTS,
         mount::TESTS,
+        net_device::TESTS,
         scheduling::TESTS,
         terminal::TESTS,
     ]

@@ -4,9 +4,10 @@ use std::fs;
 
 use linux::cgroup::{Layout, Mode};
 use linux::process::SingleThreaded;
+use oci::runtime::{IdMapping, Namespace, NamespaceKind};
 use testkit::forked::Test;
 
-use crate::world::World;
+use crate::world::{World, text};
 
 pub(crate) const TESTS: &[Test] = &[
     ("mount::volumes_of_directories_and_files", volumes),
@@ -17,6 +18,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("mount::control_groups_are_read_only", cgroups),
     ("mount::propagation", propagation),
     ("mount::working_directory_is_made", working_directory),
+    ("mount::ids_of_a_volume_are_mapped", mapped),
+    ("mount::ids_are_mapped_as_the_containers_are", mapped_as_container),
+    ("mount::what_cannot_be_mapped_is_told", not_mapped),
 ];
 
 fn volumes(token: &SingleThreaded) {
@@ -112,4 +116,70 @@ fn working_directory(token: &SingleThreaded) {
     world.process().cwd = "/made/for/it".to_owned();
     assert_eq!(world.output(token), "/made/for/it\n");
     assert!(world.root().join("made/for/it").is_dir());
+}
+
+/// A volume on tmpfs, where a file of root's and one of another user's lie.
+fn volume_with_owners(world: &World) -> String {
+    let volume = world.directory.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    for (name, owner) in [("root", 0), ("other", 7)] {
+        fs::write(volume.join(name), name).unwrap();
+        std::os::unix::fs::chown(volume.join(name), Some(owner), Some(owner)).unwrap();
+    }
+    volume.to_str().unwrap().to_owned()
+}
+
+fn map(container_id: u32, host_id: u32, size: u32) -> Vec<IdMapping> {
+    vec![IdMapping { container_id, host_id, size }]
+}
+
+const OWNERS: &str = "cd /volume; stat -c %u:%g root other; echo new > new; stat -c %u:%g new";
+
+fn mapped(token: &SingleThreaded) {
+    for option in ["bind", "idmap"] {
+        let mut world = World::new(OWNERS);
+        let volume = volume_with_owners(&world);
+        world.mount("/volume", "bind", &volume, &["bind", option]);
+        let mount = world.spec.mounts.last_mut().unwrap();
+        (mount.uid_mappings, mount.gid_mappings) = (map(0, 1000, 10), map(0, 2000, 10));
+        world.process().user.uid = 1003;
+        world.process().user.gid = 2003;
+        fs::set_permissions(&volume, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        assert_eq!(world.output(token), "1000:2000\n1007:2007\n1003:2003\n");
+        let made = fs::metadata(format!("{volume}/new")).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 3);
+    }
+}
+
+fn mapped_as_container(token: &SingleThreaded) {
+    let mut world = World::new(OWNERS);
+    let volume = volume_with_owners(&world);
+    // The container's root could not make it.
+    fs::create_dir(world.root().join("volume")).unwrap();
+    world.mount("/volume", "bind", &volume, &["rbind", "ridmap"]);
+    world.linux().namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+    world.linux().uid_mappings = map(0, 100_000, 1000);
+    world.linux().gid_mappings = map(0, 100_000, 1000);
+    assert_eq!(world.output(token), "0:0\n7:7\n0:0\n");
+    let made = fs::metadata(format!("{volume}/new")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 0, "on disk it is root's");
+}
+
+fn not_mapped(token: &SingleThreaded) {
+    let mut world = World::new("true");
+    world.mount("/volume", "bind", "/tmp", &["bind", "idmap"]);
+    let error = text(&world.run(token).unwrap_err());
+    assert!(error.contains("no id mappings"), "{error}");
+    world.spec.mounts.last_mut().unwrap().uid_mappings = map(0, 1000, 10);
+    assert!(text(&world.run(token).unwrap_err()).contains("gidMappings"));
+    let mut world = World::new("true");
+    world.mount("/volume", "tmpfs", "tmpfs", &["idmap"]);
+    assert!(text(&world.run(token).unwrap_err()).contains("not bound"));
+    // A file system that has no notion of it.
+    let mut world = World::new("true");
+    world.mount("/volume", "bind", "/proc", &["bind", "idmap"]);
+    let mount = world.spec.mounts.last_mut().unwrap();
+    (mount.uid_mappings, mount.gid_mappings) = (map(0, 1000, 10), map(0, 1000, 10));
+    let error = text(&world.run(token).unwrap_err());
+    assert!(error.contains("map ids of a mount: Invalid argument"), "{error}");
 }
