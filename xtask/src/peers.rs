@@ -33,6 +33,7 @@ pub(crate) const BENCH_PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/crun", "crun"),
     ("/usr/bin/podman", "podman"),
     ("/usr/bin/containerd", "containerd"),
+    ("/usr/bin/time", "time"),
 ];
 
 /// The Python client library, in a virtual environment of our own.

@@ -44,6 +44,30 @@ pub(super) fn interleaved(subjects: &[Subject<'_>], runs: usize) -> Result<Vec<O
     Ok(times.into_iter().map(|times| times.map(|mut list| median(&mut list))).collect())
 }
 
+/// Median wall milliseconds of each phase (outer) of each subject (inner) over `runs` lives; `life` gives
+/// the commands of one, in order. A subject that fails has no figures.
+pub(super) fn phases(
+    subjects: usize,
+    phases: usize,
+    runs: usize,
+    life: impl Fn(usize, usize) -> Vec<Command>,
+) -> Result<Vec<Vec<Option<f64>>>> {
+    let mut times = vec![vec![Some(Vec::new()); subjects]; phases];
+    for round in 0..runs {
+        for subject in 0..subjects {
+            for (times, mut command) in times.iter_mut().zip(life(subject, round)) {
+                match (time(&mut command)?, &mut times[subject]) {
+                    (Some(elapsed), Some(list)) => list.push(elapsed),
+                    (None, list) => *list = None,
+                    _ => {}
+                }
+            }
+        }
+    }
+    let middle = |list: Option<Vec<Duration>>| list.map(|mut list| median(&mut list));
+    Ok(times.into_iter().map(|phase| phase.into_iter().map(middle).collect()).collect())
+}
+
 /// Wall time of one run, or `None` if it failed.
 pub(super) fn time(command: &mut Command) -> Result<Option<Duration>> {
     let null = || std::fs::File::options().read(true).write(true).open("/dev/null");

@@ -1,4 +1,4 @@
-//! The OCI command line: one short process from a bundle.
+//! The OCI command line: short processes from a bundle, beside runc and crun.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::measure::{Subject, interleaved};
+use super::measure::{Subject, at_once, interleaved, phases};
 use super::table::{Bound, Row, Table};
 use super::world::World;
 use crate::Result;
@@ -16,25 +16,65 @@ const RUNS: usize = 60;
 /// Where the runtimes keep their state: on a tmpfs, as `/run` is.
 const STATE: &str = "/run/brig-bench";
 
+/// Containers at once.
+const CROWD: usize = 200;
+
+/// What the issue of a runtime's speed asks of most rows.
+const BOUNDS: [Bound; 2] = [Bound::Ratio("runc", 0.25), Bound::Ratio("crun", 0.7)];
+
+/// Runs of a bundle to its end: the row's name, the most it may take, the aim in milliseconds, what
+/// is changed in the configuration.
+const BUNDLES: [(&str, [Bound; 2], Option<f64>, Change); 5] = [
+    ("runtime run of true, all namespaces and cgroups", BOUNDS, Some(2.0), Change::Nothing),
+    (
+        "runtime run of true, Docker's seccomp profile",
+        [Bound::Ratio("runc", 0.10), Bound::Ratio("crun", 0.6)],
+        Some(2.2),
+        Change::Seccomp,
+    ),
+    ("runtime run of true, no network namespace", BOUNDS, None, Change::NoNetwork),
+    ("runtime run of true, 100 mounts", BOUNDS, None, Change::Mounts(100)),
+    ("runtime run of true, 1,000 mounts", BOUNDS, None, Change::Mounts(1000)),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Nothing,
+    Seccomp,
+    NoNetwork,
+    Mounts(usize),
+}
+
 pub(super) fn rows(world: &World, table: &mut Table) -> Result<()> {
-    let plain = "runtime run of true, all namespaces and cgroups";
-    let filtered = "runtime run of true, Docker's seccomp profile";
-    if !table.wants(plain) && !table.wants(filtered) {
+    let others = ["runtime exec of true", "runtime create", "runtime start", "runtime delete"];
+    let crowd = "200 containers of the runtime at once";
+    let memory = "memory: most that the runtime takes to run a container";
+    let names = BUNDLES.iter().map(|(name, ..)| *name).chain(others).chain([crowd, memory]);
+    if !names.clone().any(|name| table.wants(name)) {
         return Ok(());
     }
     // In the bench's own mount namespace.
     fs::create_dir_all(STATE)?;
     let mut mount = stdx::process::command("mount");
     stdx::process::output(mount.args(["-t", "tmpfs", "brig-bench", STATE]))?;
-    if table.wants(plain) {
-        let bundle = bundle(world, "plain", None)?;
-        let bounds = [Bound::Ratio("runc", 0.25), Bound::Ratio("crun", 0.7)];
-        row(world, table, plain, &bundle, (&bounds, 2.0))?;
+    let runtimes = Runtimes::new(world)?;
+    for (number, (name, bounds, aim, change)) in BUNDLES.into_iter().enumerate() {
+        if table.wants(name) {
+            let bundle = bundle(world, &format!("run-{number}"), change)?;
+            runtimes.run(table, name, &bundle, (&bounds, aim))?;
+        }
     }
-    if table.wants(filtered) {
-        let bundle = bundle(world, "seccomp", Some(docker_profile(world)?))?;
-        let bounds = [Bound::Ratio("runc", 0.10), Bound::Ratio("crun", 0.6)];
-        row(world, table, filtered, &bundle, (&bounds, 2.2))?;
+    if table.wants(others[0]) {
+        runtimes.exec(table, others[0], &bundle(world, "exec", Change::Nothing)?)?;
+    }
+    if others[1..].iter().any(|name| table.wants(name)) {
+        runtimes.life(table, &others[1..], &bundle(world, "life", Change::Nothing)?)?;
+    }
+    if table.wants(crowd) {
+        runtimes.crowd(table, crowd, &bundle(world, "crowd", Change::Nothing)?)?;
+    }
+    if table.wants(memory) {
+        runtimes.memory(table, memory, &bundle(world, "memory", Change::Nothing)?)?;
     }
     remove_parent_groups()
 }
@@ -50,61 +90,234 @@ fn remove_parent_groups() -> Result<()> {
     Ok(())
 }
 
-fn row(
-    world: &World,
-    table: &mut Table,
-    name: &'static str,
-    bundle: &Path,
-    (bounds, aim): (&[Bound], f64),
-) -> Result<()> {
-    let crun = super::crun::program()?;
-    let brig = |round: usize| {
-        let mut command = stdx::process::command(world.brig.program());
-        command.arg("runtime");
-        runtime(command, "brig", bundle, round)
-    };
-    let subjects = [
-        Subject::new("brig", brig),
-        Subject::new("runc", |round| {
-            runtime(stdx::process::command("runc"), "runc", bundle, round)
-        }),
-        Subject::new("crun", |round| runtime(stdx::process::command(&crun), "crun", bundle, round)),
-    ];
-    let figures = interleaved(&subjects, RUNS)?;
-    table.add(&Row {
-        name,
-        unit: "ms",
-        ours: figures[0].ok_or("brig runtime run failed")?,
-        peers: vec![("runc", figures[1]), ("crun", figures[2])],
-        bounds: bounds.to_vec(),
-        aim: Some(aim),
-    });
-    Ok(())
+/// Name, program and first word of each.
+struct Runtimes {
+    all: [(&'static str, PathBuf, Option<&'static str>); 3],
 }
 
-fn runtime(mut command: Command, program: &str, bundle: &Path, round: usize) -> Command {
-    command.arg("--root").arg(Path::new(STATE).join(program));
-    command.args(["run", "-b"]).arg(bundle).arg(format!("bench-{program}-{round}"));
-    command
+impl Runtimes {
+    fn new(world: &World) -> Result<Self> {
+        let brig = world.brig.program().to_owned();
+        Ok(Self {
+            all: [
+                ("brig", brig, Some("runtime")),
+                ("runc", "runc".into(), None),
+                ("crun", super::crun::program()?, None),
+            ],
+        })
+    }
+
+    fn command(&self, index: usize, words: &[&str]) -> Command {
+        let (name, program, word) = &self.all[index];
+        let mut command = stdx::process::command(program);
+        command.args(word).arg("--root").arg(Path::new(STATE).join(name)).args(words);
+        command
+    }
+
+    /// A row of figures, in this order.
+    fn add(
+        table: &mut Table,
+        name: &'static str,
+        unit: &'static str,
+        figures: &[Option<f64>],
+        (bounds, aim): (&[Bound], Option<f64>),
+    ) -> Result<()> {
+        table.add(&Row {
+            name,
+            unit,
+            ours: figures[0].ok_or("brig runtime failed")?,
+            peers: vec![("runc", figures[1]), ("crun", figures[2])],
+            bounds: bounds.to_vec(),
+            aim,
+        });
+        Ok(())
+    }
+
+    fn subjects<'a>(
+        &'a self,
+        command: impl Fn(usize, usize) -> Command + Copy + 'a,
+    ) -> [Subject<'a>; 3] {
+        [0, 1, 2].map(|index| Subject::new(self.all[index].0, move |round| command(index, round)))
+    }
+
+    fn run(
+        &self,
+        table: &mut Table,
+        name: &'static str,
+        bundle: &Path,
+        limits: (&[Bound], Option<f64>),
+    ) -> Result<()> {
+        if name == BUNDLES[0].0 {
+            println!("the kernel's own part of a container: {} ms", floor(bundle)?.trim());
+        }
+        let path = bundle.display().to_string();
+        let subjects = self.subjects(|index, round| {
+            self.command(index, &["run", "-b", &path, &format!("run-{index}-{round}")])
+        });
+        Self::add(table, name, "ms", &interleaved(&subjects, RUNS)?, limits)
+    }
+
+    fn exec(&self, table: &mut Table, name: &'static str, bundle: &Path) -> Result<()> {
+        let path = bundle.display().to_string();
+        set_command(bundle, &["/bin/sleep", "1000"])?;
+        for index in 0..self.all.len() {
+            set_group(bundle, &format!("exec-{index}"))?;
+            self.must(index, &["run", "-d", "-b", &path, "exec"])?;
+        }
+        let subjects =
+            self.subjects(|index, _| self.command(index, &["exec", "exec", "/bin/true"]));
+        let figures = interleaved(&subjects, RUNS);
+        for index in 0..self.all.len() {
+            self.must(index, &["delete", "-f", "exec"])?;
+        }
+        Self::add(table, name, "ms", &figures?, (&BOUNDS, Some(1.2)))
+    }
+
+    fn life(&self, table: &mut Table, names: &[&'static str], bundle: &Path) -> Result<()> {
+        let path = bundle.display().to_string();
+        set_command(bundle, &["/bin/sleep", "1000"])?;
+        let life = |index: usize, round: usize| {
+            let id = format!("life-{index}-{round}");
+            vec![
+                self.command(index, &["create", "-b", &path, &id]),
+                self.command(index, &["start", &id]),
+                self.command(index, &["delete", "-f", &id]),
+            ]
+        };
+        let figures = phases(self.all.len(), names.len(), RUNS / 2, life)?;
+        for (name, figures) in names.iter().zip(figures) {
+            Self::add(table, name, "ms", &figures, (&BOUNDS, None))?;
+        }
+        Ok(())
+    }
+
+    fn crowd(&self, table: &mut Table, name: &'static str, bundle: &Path) -> Result<()> {
+        let mut figures = Vec::new();
+        for index in 0..self.all.len() {
+            // A group each: one group has room for one container.
+            let bundles: Vec<String> = (0..CROWD)
+                .map(|number| copy_of(bundle, &format!("crowd-{index}-{number}")))
+                .collect::<Result<_>>()?;
+            let run = |number: usize| {
+                self.command(index, &["run", "-b", &bundles[number], &format!("crowd-{number}")])
+            };
+            figures.push(at_once(CROWD, CROWD, &run).ok());
+        }
+        Self::add(table, name, "s", &figures, (&BOUNDS, None))
+    }
+
+    /// As GNU time measures it.
+    fn memory(&self, table: &mut Table, name: &'static str, bundle: &Path) -> Result<()> {
+        let path = bundle.display().to_string();
+        let most = |index: usize| -> Result<f64> {
+            let measured = self.command(index, &["run", "-b", &path, "memory"]);
+            let mut command = stdx::process::command("/usr/bin/time");
+            command.args(["-f", "%M"]).arg(measured.get_program()).args(measured.get_args());
+            let output = stdx::process::output(&mut command)?;
+            let text = String::from_utf8(output.stderr)?;
+            let kibibytes: f64 = text.trim().lines().last().unwrap_or_default().parse()?;
+            Ok(kibibytes / 1024.0)
+        };
+        let figures: Vec<_> = (0..self.all.len()).map(|index| most(index).ok()).collect();
+        Self::add(table, name, "MiB", &figures, (&[Bound::Absolute(4.0)], None))
+    }
+
+    fn must(&self, index: usize, words: &[&str]) -> Result<()> {
+        let null = || fs::File::options().read(true).write(true).open("/dev/null");
+        let mut command = self.command(index, words);
+        let status = command.stdin(null()?).stdout(null()?).stderr(null()?).status()?;
+        if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+    }
+}
+
+/// The median of the system calls of a container alone, in milliseconds.
+fn floor(bundle: &Path) -> Result<String> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/floor.c");
+    let program = bundle.join("floor");
+    let mut compiler = stdx::process::command("cc");
+    stdx::process::output(compiler.args(["-O2", "-o"]).arg(&program).arg(source))?;
+    let mut command = stdx::process::command(&program);
+    command.arg(bundle.join("rootfs")).args(["brig-bench-floor", "100"]);
+    Ok(String::from_utf8(stdx::process::output(&mut command)?.stdout)?)
 }
 
 /// A bundle as `runc spec` makes it, with busybox as its root, no terminal, an absolute cgroup.
-fn bundle(world: &World, name: &str, seccomp: Option<Value>) -> Result<PathBuf> {
+fn bundle(world: &World, name: &str, change: Change) -> Result<PathBuf> {
     let bundle = world.directory.path().join(name);
     fs::create_dir_all(bundle.join("rootfs"))?;
     testkit::image::busybox_root(&bundle.join("rootfs"));
     stdx::process::output(stdx::process::command("runc").args(["spec", "-b"]).arg(&bundle))?;
+    configure(&bundle, |config| {
+        config["process"]["terminal"] = json!(false);
+        config["process"]["args"] = json!(["/bin/true"]);
+        config["process"]["rlimits"] = json!([]);
+        config["linux"]["cgroupsPath"] = json!(format!("/brig-bench/{name}"));
+        match change {
+            Change::Nothing => {}
+            Change::Seccomp => config["linux"]["seccomp"] = docker_profile(world)?,
+            Change::NoNetwork => without_network(config),
+            Change::Mounts(count) => add_mounts(config, count, &bundle)?,
+        }
+        Ok(())
+    })?;
+    Ok(bundle)
+}
+
+fn configure(bundle: &Path, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<()> {
     let path = bundle.join("config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&path)?)?;
-    config["process"]["terminal"] = json!(false);
-    config["process"]["args"] = json!(["/bin/true"]);
-    config["process"]["rlimits"] = json!([]);
-    config["linux"]["cgroupsPath"] = json!(format!("/brig-bench/{name}"));
-    if let Some(seccomp) = seccomp {
-        config["linux"]["seccomp"] = seccomp;
+    change(&mut config)?;
+    Ok(fs::write(path, serde_json::to_vec(&config)?)?)
+}
+
+fn set_command(bundle: &Path, words: &[&str]) -> Result<()> {
+    configure(bundle, |config| {
+        config["process"]["args"] = json!(words);
+        Ok(())
+    })
+}
+
+fn set_group(bundle: &Path, name: &str) -> Result<()> {
+    configure(bundle, |config| {
+        config["linux"]["cgroupsPath"] = json!(format!("/brig-bench/{name}"));
+        Ok(())
+    })
+}
+
+/// A bundle with the same root, in a group of its own.
+fn copy_of(bundle: &Path, name: &str) -> Result<String> {
+    let copy = bundle.with_file_name(name);
+    fs::create_dir_all(&copy)?;
+    fs::copy(bundle.join("config.json"), copy.join("config.json"))?;
+    let root = json!(bundle.join("rootfs"));
+    configure(&copy, |config| {
+        config["root"]["path"] = root;
+        Ok(())
+    })?;
+    set_group(&copy, name)?;
+    Ok(copy.display().to_string())
+}
+
+fn without_network(config: &mut Value) {
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
     }
-    fs::write(path, serde_json::to_vec(&config)?)?;
-    Ok(bundle)
+}
+
+fn add_mounts(config: &mut Value, count: usize, bundle: &Path) -> Result<()> {
+    let source = bundle.join("source");
+    fs::create_dir_all(&source)?;
+    // Made beforehand, as the root is read-only.
+    config["root"]["readonly"] = json!(false);
+    let mounts = config["mounts"].as_array_mut().ok_or("no mounts")?;
+    for number in 0..count {
+        let (destination, options) = (format!("/mounts/{number}"), ["bind", "ro"]);
+        fs::create_dir_all(bundle.join("rootfs/mounts").join(number.to_string()))?;
+        mounts.push(json!({
+            "destination": destination, "type": "bind", "source": source, "options": options,
+        }));
+    }
+    Ok(())
 }
 
 /// The filter of a default container as Docker's profile of today decides it, which brig follows:
