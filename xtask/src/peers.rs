@@ -15,7 +15,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/curl", "curl"),
     ("/usr/bin/htpasswd", "apache2-utils"),
     ("/usr/bin/docker", "docker.io"),
+    ("/usr/sbin/dockerd", "docker.io"),
+    ("/usr/bin/containerd", "containerd"),
+    ("/usr/bin/podman", "podman"),
+    ("/usr/bin/buildah", "buildah"),
     ("/usr/sbin/runc", "runc"),
+    ("/usr/bin/python3", "python3"),
     ("/usr/bin/script", "bsdutils"),
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/bin/cpio", "cpio"),
@@ -28,13 +33,8 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// What only the bench needs besides.
-pub(crate) const BENCH_PACKAGES: &[(&str, &str)] = &[
-    ("/usr/bin/hyperfine", "hyperfine"),
-    ("/usr/bin/crun", "crun"),
-    ("/usr/bin/podman", "podman"),
-    ("/usr/bin/containerd", "containerd"),
-    ("/usr/bin/time", "time"),
-];
+pub(crate) const BENCH_PACKAGES: &[(&str, &str)] =
+    &[("/usr/bin/hyperfine", "hyperfine"), ("/usr/bin/crun", "crun"), ("/usr/bin/time", "time")];
 
 /// The Python client library, in a virtual environment of our own.
 const DOCKER_PY: &str = "docker==7.1.0";

@@ -19,6 +19,38 @@ use crate::listener::Listener;
 const EPERM: u32 = 1;
 const ENOSYS: u16 = 38;
 
+/// Every action that a configuration may name.
+pub const ACTIONS: [&str; 9] = [
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+];
+
+/// Every operator.
+pub const OPERATORS: [&str; 7] = [
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_MASKED_EQ",
+    "SCMP_CMP_NE",
+];
+
+/// Every flag.
+pub const FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
 /// A compiled filter.
 #[derive(Debug)]
 pub(crate) struct Filter {
@@ -221,6 +253,18 @@ mod tests {
             syscalls: rules,
             ..Seccomp::default()
         }
+    }
+
+    #[test]
+    fn every_name_is_understood() {
+        for name in super::ACTIONS {
+            assert!(super::action(name, None).is_ok(), "{name}");
+        }
+        for name in super::OPERATORS {
+            let argument = SeccompArgument { op: name.to_owned(), ..SeccompArgument::default() };
+            assert!(super::condition(&argument).is_ok(), "{name}");
+        }
+        assert!(flags(&super::FLAGS.map(str::to_owned)).is_ok());
     }
 
     #[test]

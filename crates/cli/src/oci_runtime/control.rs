@@ -220,10 +220,10 @@ fn time(seconds: u64) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn group_of(record: &Record) -> Result<Group, Failure> {
+pub(super) fn group_of(record: &Record) -> Result<Group, Failure> {
     Ok(Group::open(Layout::detect()?, &record.cgroup)?)
 }
 
-fn conflict(operation: &'static str, status: Status) -> Failure {
+pub(super) fn conflict(operation: &'static str, status: Status) -> Failure {
     Error::Conflict { operation, status: format!("{status:?}").to_lowercase() }.into()
 }

@@ -9,9 +9,12 @@ mod bundle;
 mod console;
 mod control;
 mod create;
+mod events;
 mod exec;
+mod features;
 mod log;
 mod spec;
+mod update;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -132,7 +135,14 @@ impl Call {
             "state" => control::state(self, rest),
             "list" => control::list(self, rest),
             "ps" => control::ps(self, rest),
+            "update" => update::update(self, rest),
+            "events" => events::events(self, rest),
+            "features" => features::features(rest),
             "spec" => spec::spec(rest),
+            "checkpoint" | "restore" => {
+                let reason = "there is no CRIU that brig works with".to_owned();
+                Err(Failure::from(format!("{command} is not supported: {reason}")))
+            }
             "version" => Ok(log::print(&format!(
                 "brig-runtime version {}\nspec: {}\n",
                 env!("CARGO_PKG_VERSION"),
@@ -171,5 +181,8 @@ COMMANDS:
   state   show a container's state
   list    list containers
   ps      list the processes of a container
+  update  change the limits of a container
+  events  show what a container uses, and when its memory runs out
   spec    write a config.json to start from
+  features  show what this runtime knows, as JSON
 ";

@@ -327,3 +327,89 @@ fn a_listener_answers_system_calls() {
     }
     bundle.assert_nothing_left();
 }
+
+#[test]
+fn limits_are_changed_while_it_runs() {
+    let bundle = Bundle::new(&["/bin/sleep", "1000"]);
+    bundle.configure(|config| {
+        config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
+        config["linux"]["resources"]["pids"] = json!({"limit": 50});
+    });
+    assert!(bundle.leave(&["run", "-d", "one"]));
+    let limits = || {
+        let stats = bundle.brig(&["events", "--stats", "one"]);
+        let stats: Value = serde_json::from_slice(&stats.stdout).unwrap();
+        assert_eq!((&stats["type"], &stats["id"]), (&json!("stats"), &json!("one")));
+        (stats["data"]["memory"]["usage"]["limit"].clone(), stats["data"]["pids"]["limit"].clone())
+    };
+    assert_eq!(limits(), (json!(64 << 20), json!(50)));
+    assert!(bundle.brig(&["update", "--memory", "128m", "one"]).status.success());
+    assert_eq!(limits(), (json!(128 << 20), json!(50)), "what is not named stays");
+    let file = bundle.path().join("resources");
+    fs::write(&file, r#"{"pids":{"limit":20},"devices":[{"allow":false,"access":"rwm"}]}"#)
+        .unwrap();
+    assert!(bundle.brig(&["update", "-r", "resources", "one"]).status.success());
+    assert_eq!(limits(), (json!(128 << 20), json!(20)));
+    let null = bundle.brig(&["exec", "one", "/bin/sh", "-c", "echo > /dev/null"]);
+    assert!(null.status.success(), "devices stay: {}", text(&null.stderr));
+    let wrong = bundle.brig(&["update", "--cpuset-cpus", "900", "one"]);
+    assert!(!wrong.status.success() && text(&wrong.stderr).contains("cpuset.cpus"));
+    assert!(bundle.brig(&["delete", "-f", "one"]).status.success());
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn events_come_until_the_end() {
+    let bundle = Bundle::new(&[
+        "/bin/sh",
+        "-c",
+        "read line; exec dd if=/dev/zero bs=40M count=1 of=/dev/null",
+    ]);
+    bundle.configure(|config| {
+        let resources = &mut config["linux"]["resources"];
+        resources["memory"] = json!({"limit": 16 << 20, "swap": 16 << 20});
+    });
+    let (input, gate) = std::io::pipe().unwrap();
+    let mut run = bundle.command(&[BRIG, "runtime"], &["run", "one"]);
+    let mut run = run.stdin(input).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("it runs", LIMIT, || {
+        bundle.brig(&["events", "--stats", "one"]).status.success().then_some(())
+    });
+    let mut events = bundle.command(&[BRIG, "runtime"], &["events", "--interval", "50ms", "one"]);
+    let mut events = events.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufReader::new(events.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(lines)
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    for _ in 0..2 {
+        assert_eq!(lines.next().unwrap()["type"], "stats");
+    }
+    std::io::Write::write_all(&mut &gate, b"go\n").unwrap();
+    assert!(lines.any(|event| event["type"] == "oom"), "it is told");
+    assert!(events.wait().unwrap().success(), "it ends with the container");
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn features_are_those_of_runc_and_more() {
+    let bundle = Bundle::new(&["/bin/true"]);
+    let ours: Value = serde_json::from_slice(&bundle.brig(&["features"]).stdout).unwrap();
+    let theirs: Value = serde_json::from_slice(&bundle.runc(&["features"]).stdout).unwrap();
+    let words = |value: &Value| -> Vec<String> {
+        let words = value.as_array().unwrap().iter();
+        words.map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    for place in [
+        "/hooks",
+        "/mountOptions",
+        "/linux/namespaces",
+        "/linux/capabilities",
+        "/linux/seccomp/actions",
+        "/linux/seccomp/operators",
+    ] {
+        let (ours, theirs) = (words(ours.pointer(place).unwrap()), theirs.pointer(place).unwrap());
+        let missing: Vec<_> =
+            words(theirs).into_iter().filter(|word| !ours.contains(word)).collect();
+        assert!(missing.is_empty(), "{place} lacks {missing:?}");
+    }
+}

@@ -41,15 +41,17 @@ impl Architecture {
     /// programs no kernel of ours runs.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "SCMP_ARCH_X86_64" => Self::X86_64,
-            "SCMP_ARCH_X86" => Self::X86,
-            "SCMP_ARCH_X32" => Self::X32,
-            "SCMP_ARCH_AARCH64" => Self::Aarch64,
-            "SCMP_ARCH_ARM" => Self::Arm,
-            _ => return None,
-        })
+        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, found)| *found)
     }
+
+    /// All of them, with the names that the OCI specification has for them.
+    pub const NAMED: [(&str, Self); 5] = [
+        ("SCMP_ARCH_AARCH64", Self::Aarch64),
+        ("SCMP_ARCH_ARM", Self::Arm),
+        ("SCMP_ARCH_X32", Self::X32),
+        ("SCMP_ARCH_X86", Self::X86),
+        ("SCMP_ARCH_X86_64", Self::X86_64),
+    ];
 
     /// The number of a call, as the filter sees it; `None` when there is no such call.
     #[must_use]

@@ -21,6 +21,10 @@ use oci::runtime::{Hook, State, Status};
 use crate::Error;
 use crate::channel::Failure;
 
+/// Every kind, as a configuration names it.
+pub const KINDS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
 /// Hooks of one kind, checked.
 #[derive(Debug, Default)]
 struct Hooks {

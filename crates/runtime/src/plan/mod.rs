@@ -16,9 +16,11 @@ pub(crate) use id_map::IdMaps;
 pub(crate) use limit::limits;
 pub(crate) use mount::{MountPlan, MountSource, NewMount};
 pub(crate) use namespace::{NamespacePlan, wants_network};
+pub use option::mount_options;
 pub(crate) use option::{Recursion, propagation};
 pub(crate) use process::{ProcessPlan, plan as process};
 pub(crate) use scheduling::SchedulingPlan;
+pub use scheduling::{MEMORY_FLAGS, MEMORY_MODES};
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

@@ -32,43 +32,102 @@ pub(crate) enum Recursion {
     Recursive,
 }
 
+/// What one word changes.
+type Change = fn(&mut MountOptions);
+
+/// What one word changes of a mount's attributes.
+type AttributeChange = fn(&mut Attributes);
+
+/// Words about how something is mounted.
+const KINDS: [(&str, Change); 20] = [
+    ("bind", |options| options.bind = Some(Recursion::Single)),
+    ("rbind", |options| options.bind = Some(Recursion::Recursive)),
+    ("remount", |options| options.remount = true),
+    ("tmpcopyup", |options| options.copy_up = true),
+    ("idmap", |options| options.id_map = Some(Recursion::Single)),
+    ("ridmap", |options| options.id_map = Some(Recursion::Recursive)),
+    // The defaults, and what has no meaning for a kernel or a mount of today.
+    ("", |_| ()),
+    ("defaults", |_| ()),
+    ("auto", |_| ()),
+    ("noauto", |_| ()),
+    ("user", |_| ()),
+    ("nouser", |_| ()),
+    ("_netdev", |_| ()),
+    ("nofail", |_| ()),
+    ("loud", |_| ()),
+    ("silent", |_| ()),
+    ("iversion", |_| ()),
+    ("noiversion", |_| ()),
+    ("mand", |_| ()),
+    ("nomand", |_| ()),
+];
+
+/// Words about how mounts spread; with `r` before them, about those below too.
+const PROPAGATIONS: [(&str, Propagation); 4] = [
+    ("private", Propagation::Private),
+    ("shared", Propagation::Shared),
+    ("slave", Propagation::Slave),
+    ("unbindable", Propagation::Unbindable),
+];
+
+/// Words about the attributes of a mount; with `r` before them, of those below too.
+const ATTRIBUTES: [(&str, AttributeChange); 18] = [
+    ("ro", |attributes| attributes.read_only = Some(true)),
+    ("rw", |attributes| attributes.read_only = Some(false)),
+    ("nosuid", |attributes| attributes.no_set_user_id = Some(true)),
+    ("suid", |attributes| attributes.no_set_user_id = Some(false)),
+    ("nodev", |attributes| attributes.no_devices = Some(true)),
+    ("dev", |attributes| attributes.no_devices = Some(false)),
+    ("noexec", |attributes| attributes.no_execute = Some(true)),
+    ("exec", |attributes| attributes.no_execute = Some(false)),
+    ("nosymfollow", |attributes| attributes.no_symlink_follow = Some(true)),
+    ("symfollow", |attributes| attributes.no_symlink_follow = Some(false)),
+    ("nodiratime", |attributes| attributes.no_directory_access_time = Some(true)),
+    ("diratime", |attributes| attributes.no_directory_access_time = Some(false)),
+    ("noatime", |attributes| attributes.access_time = Some(AccessTime::Never)),
+    ("atime", |attributes| attributes.access_time = Some(AccessTime::Relative)),
+    ("relatime", |attributes| attributes.access_time = Some(AccessTime::Relative)),
+    ("nostrictatime", |attributes| attributes.access_time = Some(AccessTime::Relative)),
+    ("strictatime", |attributes| attributes.access_time = Some(AccessTime::Strict)),
+    ("norelatime", |attributes| attributes.access_time = Some(AccessTime::Strict)),
+];
+
+/// Words that every file system understands, and no bind mount.
+const OF_FILE_SYSTEMS: [&str; 7] =
+    ["acl", "async", "dirsync", "lazytime", "noacl", "nolazytime", "sync"];
+
+/// Every word that is understood, in the order of the alphabet; file systems may know others.
+#[must_use]
+pub fn mount_options() -> Vec<String> {
+    let recursive = |name: &&str| [(*name).to_owned(), format!("r{name}")];
+    let propagations = PROPAGATIONS.iter().map(|(name, _)| name);
+    let attributes = ATTRIBUTES.iter().map(|(name, _)| name);
+    let kinds = KINDS.iter().map(|(name, _)| (*name).to_owned()).filter(|name| !name.is_empty());
+    let mut all: Vec<String> =
+        propagations.chain(attributes).flat_map(recursive).chain(kinds).collect();
+    all.extend(OF_FILE_SYSTEMS.map(str::to_owned));
+    all.sort();
+    all
+}
+
 /// Reads the options in order; a later one overrules an earlier one.
 pub(crate) fn parse(options: &[String]) -> MountOptions {
     let mut parsed = MountOptions::default();
     for option in options {
-        if !apply_kind(&mut parsed, option)
-            && !apply_propagation(&mut parsed, option)
-            && !apply_attribute(&mut parsed.attributes, option)
-            && !apply_recursive(&mut parsed.recursive, option)
-        {
+        if let Some((_, change)) = KINDS.iter().find(|(name, _)| name == option) {
+            change(&mut parsed);
+        } else if let Some(found) = propagation(option) {
+            parsed.propagation = Some(found);
+        } else if let Some(change) = attribute(option) {
+            change(&mut parsed.attributes);
+        } else if let Some(change) = option.strip_prefix('r').and_then(attribute) {
+            change(&mut parsed.recursive);
+        } else {
             parsed.file_system.push(option.clone());
         }
     }
     parsed
-}
-
-fn apply_kind(parsed: &mut MountOptions, option: &str) -> bool {
-    match option {
-        "bind" => parsed.bind = Some(Recursion::Single),
-        "rbind" => parsed.bind = Some(Recursion::Recursive),
-        "remount" => parsed.remount = true,
-        "tmpcopyup" => parsed.copy_up = true,
-        "idmap" => parsed.id_map = Some(Recursion::Single),
-        "ridmap" => parsed.id_map = Some(Recursion::Recursive),
-        // The defaults, and what has no meaning for a kernel or a mount of today.
-        "defaults" | "auto" | "noauto" | "user" | "nouser" | "_netdev" | "nofail" | "loud"
-        | "silent" | "iversion" | "noiversion" | "mand" | "nomand" | "" => {}
-        _ => return false,
-    }
-    true
-}
-
-fn apply_propagation(parsed: &mut MountOptions, option: &str) -> bool {
-    let found = propagation(option);
-    if found.is_some() {
-        parsed.propagation = found;
-    }
-    found.is_some()
 }
 
 /// `private`, `rprivate`, ….
@@ -77,42 +136,12 @@ pub(crate) fn propagation(word: &str) -> Option<(Propagation, Recursion)> {
         Some(bare) => (bare, Recursion::Recursive),
         None => (word, Recursion::Single),
     };
-    let propagation = match bare {
-        "private" => Propagation::Private,
-        "shared" => Propagation::Shared,
-        "slave" => Propagation::Slave,
-        "unbindable" => Propagation::Unbindable,
-        _ => return None,
-    };
-    Some((propagation, recursion))
+    let found = PROPAGATIONS.iter().find(|(name, _)| *name == bare);
+    found.map(|(_, propagation)| (*propagation, recursion))
 }
 
-fn apply_recursive(attributes: &mut Attributes, option: &str) -> bool {
-    option.strip_prefix('r').is_some_and(|bare| apply_attribute(attributes, bare))
-}
-
-fn apply_attribute(attributes: &mut Attributes, option: &str) -> bool {
-    match option {
-        "ro" => attributes.read_only = Some(true),
-        "rw" => attributes.read_only = Some(false),
-        "nosuid" => attributes.no_set_user_id = Some(true),
-        "suid" => attributes.no_set_user_id = Some(false),
-        "nodev" => attributes.no_devices = Some(true),
-        "dev" => attributes.no_devices = Some(false),
-        "noexec" => attributes.no_execute = Some(true),
-        "exec" => attributes.no_execute = Some(false),
-        "nosymfollow" => attributes.no_symlink_follow = Some(true),
-        "symfollow" => attributes.no_symlink_follow = Some(false),
-        "nodiratime" => attributes.no_directory_access_time = Some(true),
-        "diratime" => attributes.no_directory_access_time = Some(false),
-        "noatime" => attributes.access_time = Some(AccessTime::Never),
-        "atime" | "relatime" | "nostrictatime" => {
-            attributes.access_time = Some(AccessTime::Relative);
-        }
-        "strictatime" | "norelatime" => attributes.access_time = Some(AccessTime::Strict),
-        _ => return false,
-    }
-    true
+fn attribute(word: &str) -> Option<AttributeChange> {
+    ATTRIBUTES.iter().find(|(name, _)| *name == word).map(|(_, change)| *change)
 }
 
 #[cfg(test)]
@@ -134,6 +163,13 @@ mod tests {
         assert_eq!(parsed.attributes.no_set_user_id, Some(true));
         assert_eq!(parsed.id_map, Some(Recursion::Recursive));
         assert!(parsed.file_system.is_empty());
+    }
+
+    #[test]
+    fn every_word_means_something() {
+        let all = super::mount_options();
+        assert!(all.contains(&"rro".to_owned()) && all.contains(&"rslave".to_owned()));
+        assert_eq!(parse(&all).file_system, super::OF_FILE_SYSTEMS);
     }
 
     #[test]

@@ -137,23 +137,33 @@ fn personality(personality: &LinuxPersonality) -> Result<u32, Error> {
     }
 }
 
+/// By the kernel's number (linux/mempolicy.h).
+pub const MEMORY_MODES: [&str; 7] = [
+    "MPOL_DEFAULT",
+    "MPOL_PREFERRED",
+    "MPOL_BIND",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+];
+
+/// By the kernel's bit, from 13 on.
+pub const MEMORY_FLAGS: [&str; 3] =
+    ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
 fn memory(policy: &MemoryPolicy) -> Result<(u32, Vec<usize>), Error> {
     const MEMBER: &str = "linux.memoryPolicy";
-    let mode = match policy.mode.as_str() {
-        "MPOL_DEFAULT" => 0,
-        "MPOL_PREFERRED" => 1,
-        "MPOL_BIND" => 2,
-        "MPOL_INTERLEAVE" => 3,
-        "MPOL_LOCAL" => 4,
-        "MPOL_PREFERRED_MANY" => 5,
-        "MPOL_WEIGHTED_INTERLEAVE" => 6,
-        other => return Err(Error::invalid(MEMBER, format!("mode {other:?} is unknown"))),
-    };
-    let flags = policy.flags.iter().try_fold(0, |flags, name| match name.as_str() {
-        "MPOL_F_STATIC_NODES" => Ok(flags | 1 << 15),
-        "MPOL_F_RELATIVE_NODES" => Ok(flags | 1 << 14),
-        "MPOL_F_NUMA_BALANCING" => Ok(flags | 1 << 13),
-        other => Err(Error::invalid(MEMBER, format!("flag {other:?} is unknown"))),
+    let mode = MEMORY_MODES.iter().position(|name| *name == policy.mode);
+    let mode = mode
+        .and_then(|mode| u32::try_from(mode).ok())
+        .ok_or_else(|| Error::invalid(MEMBER, format!("mode {:?} is unknown", policy.mode)))?;
+    let flags = policy.flags.iter().try_fold(0, |flags, name| {
+        let place = MEMORY_FLAGS.iter().zip(13..).find(|(known, _)| *known == name);
+        match place {
+            Some((_, bit)) => Ok(flags | 1 << bit),
+            None => Err(Error::invalid(MEMBER, format!("flag {name:?} is unknown"))),
+        }
     })?;
     let nodes = policy.nodes.as_str();
     let nodes = if nodes.is_empty() { Vec::new() } else { numbers(MEMBER, nodes)? };
