@@ -27,6 +27,7 @@ mod same_output;
 mod scenario;
 mod streams;
 mod vm;
+mod vm_runtime;
 mod watching;
 
 /// The program under test.

@@ -1,0 +1,141 @@
+//! The OCI face in a kernel with cgroup v2 alone, and with hierarchies of v1 that this machine lacks.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use testkit::vm::{Boot, Kernel, Machine};
+
+use crate::BRIG;
+
+/// A root of busybox at `/bundle/rootfs`, and what all scripts use.
+const PREPARE: &str = r#"
+    mkdir -p /bundle/rootfs/bin /bundle/rootfs/proc /bundle/rootfs/dev /bundle/rootfs/sys
+    cp /bin/busybox /bundle/rootfs/bin/
+    for name in sh cat sleep dd echo true; do ln -s busybox /bundle/rootfs/bin/$name; done
+    cp /config.json /bundle/
+    oci() { brig runtime --root /run/oci "$@"; }
+    leave() { oci "$@" </dev/null >/dev/null 2>&1; }
+    not() { if "$@"; then echo "it succeeded: $*"; false; fi; }
+    is() { test "$(cat $1)" = "$2" || { echo "$1: $(cat $1), not $2"; false; }; }
+"#;
+
+/// Boots with a bundle whose configuration is changed, and runs the script to its end.
+fn boot(change: impl FnOnce(&mut Value), script: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = stdx::process::command(BRIG);
+    command.args(["runtime", "spec", "-b"]).arg(directory.path());
+    stdx::process::output(&mut command).unwrap();
+    let path = directory.path().join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["process"]["terminal"] = json!(false);
+    config["process"]["args"] = json!(["/bin/sleep", "1000"]);
+    config["linux"]["cgroupsPath"] = json!("/test/one");
+    change(&mut config);
+    fs::write(&path, config.to_string()).unwrap();
+    let script = format!("{PREPARE}{script}");
+    let files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];
+    let boot = Boot { files, script: &script, disk: None };
+    drop(Machine::boot(&Kernel::prepare(), &boot).finish());
+}
+
+#[test]
+fn every_limit_of_cgroup_v2() {
+    let change = |config: &mut Value| {
+        config["linux"]["devices"] =
+            json!([{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 438}]);
+        let resources = &mut config["linux"]["resources"];
+        resources["memory"] = json!({"limit": 32 << 20, "swap": 48 << 20, "reservation": 8 << 20});
+        resources["cpu"] = json!({
+            "shares": 512, "quota": 50000, "period": 100_000, "burst": 10000,
+            "cpus": "0", "mems": "0",
+        });
+        resources["pids"] = json!({"limit": 30});
+        resources["blockIO"] = json!({"weight": 500});
+        resources["hugepageLimits"] = json!([{"pageSize": "2MB", "limit": 4 << 20}]);
+        resources["unified"] = json!({"memory.high": "16777216", "cgroup.max.depth": "3"});
+    };
+    let script = r#"
+        leave run -d -b /bundle one
+        group=/sys/fs/cgroup/test/one
+        is $group/memory.max 33554432
+        is $group/memory.low 8388608
+        is $group/memory.high 16777216
+        is $group/cpu.max "50000 100000"
+        is $group/cpu.max.burst 10000
+        is $group/cpu.weight 59
+        is $group/cpuset.cpus 0
+        is $group/pids.max 30
+        is $group/hugetlb.2MB.max 4194304
+        is $group/cgroup.max.depth 3
+        test ! -e $group/memory.swap.max || is $group/memory.swap.max 16777216
+        test ! -e $group/io.weight || is $group/io.weight "default 4950"
+        oci exec one /bin/sh -c 'echo > /dev/null'
+        not oci exec one /bin/sh -c 'echo > /dev/kmsg' 2>/dev/null
+        oci exec one /bin/cat /proc/self/cgroup | grep -q '^0::/$'
+        oci pause one
+        grep -q 'frozen 1' $group/cgroup.events
+        oci state one | grep -q paused
+        oci resume one
+        oci update --memory 64m --memory-swap 96m --cpu-idle 1 --pids-limit 40 one
+        is $group/memory.max 67108864
+        is $group/pids.max 40
+        is $group/cpu.idle 1
+        is $group/cpuset.cpus 0
+        oci events --stats one | grep -q '"pids":{"current":1,"limit":40}'
+        oci events one > /events & events=$!
+        oci exec one /bin/dd if=/dev/zero of=/dev/null bs=90M count=1 || echo "ended with $?"
+        oci kill --all one KILL
+        wait $events
+        grep '"type":"oom"' /events
+        oci delete one
+        test ! -e $group
+    "#;
+    boot(change, script);
+}
+
+/// The kernel has these two in version 1 only, beside everything else in version 2.
+#[test]
+fn classes_and_priorities_of_packets() {
+    let change = |config: &mut Value| {
+        config["linux"]["resources"]["network"] =
+            json!({"classID": 0x10_0001, "priorities": [{"name": "lo", "priority": 5}]});
+    };
+    let script = r#"
+        mkdir /run/net
+        mount -t cgroup -o net_cls,net_prio net /run/net
+        leave run -d -b /bundle one
+        is /run/net/test/one/net_cls.classid 1048577
+        grep -q 'lo 5' /run/net/test/one/net_prio.ifpriomap
+        oci exec one /bin/cat /proc/self/cgroup
+        oci delete -f one
+        test ! -e /run/net/test/one
+        test ! -e /sys/fs/cgroup/test/one
+    "#;
+    boot(change, script);
+}
+
+/// What version 2 has not is said, and nothing is left.
+#[test]
+fn what_cgroup_v2_has_not() {
+    let change = |config: &mut Value| {
+        config["linux"]["resources"]["memory"] = json!({"limit": 32 << 20, "swappiness": 10});
+    };
+    let script = r#"
+        not oci run -b /bundle one </dev/null 2>/error
+        grep 'swappiness in cgroup v2' /error
+        test ! -e /sys/fs/cgroup/test/one
+        test -z "$(oci list -q)"
+        sed -i 's/"swappiness":10/"kernel":1000/' /bundle/config.json
+        not oci run -b /bundle one </dev/null 2>/error
+        grep "kernel's memory in cgroup v2" /error
+        sed -i 's/"memory":{[^}]*}/"cpu":{"realtimeRuntime":1000}/' /bundle/config.json
+        not oci run -b /bundle one </dev/null 2>/error
+        grep 'real-time tasks in cgroup v2' /error
+        sed -i 's/"cpu":{[^}]*}/"rdma":{"mlx5_1":{"hcaHandles":3}}/' /bundle/config.json
+        not oci run -b /bundle one </dev/null 2>/error
+        grep 'rdma.max' /error
+        test ! -e /sys/fs/cgroup/test/one
+    "#;
+    boot(change, script);
+}
