@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/buildah", "buildah"),
     ("/usr/sbin/runc", "runc"),
     ("/usr/bin/python3", "python3"),
+    ("/usr/bin/strace", "strace"),
     ("/usr/bin/script", "bsdutils"),
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/bin/cpio", "cpio"),

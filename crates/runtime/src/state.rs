@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/ID/              mode 0700; making it takes the id
+//!   group               a link: its text is the control group, before there is anything in it
 //!   state.json          Record
 //!   start.sock          where the process waits; removed when the gate is open
 //! ```
@@ -45,6 +46,7 @@ pub struct Record {
 /// Names in a container's directory.
 const RECORD: &str = "state.json";
 const GATE: &str = "start.sock";
+const GROUP: &str = "group";
 
 /// The directory of all containers' states.
 #[derive(Debug)]
@@ -59,11 +61,12 @@ impl States {
         Self { root }
     }
 
-    /// Takes an id for a new container: makes its directory.
+    /// Takes an id for a new container: makes its directory, and writes down which control group it
+    /// will have, so that whoever finds nothing more there knows what else there may be.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], [`Error::Invalid`] for what cannot be an id.
-    pub fn reserve(&self, id: &str) -> Result<PathBuf, Error> {
+    pub fn reserve(&self, id: &str, group: &str) -> Result<(), Error> {
         check_id(id)?;
         let directory = self.root.join(id);
         let make = || fs::DirBuilder::new().mode(0o700).create(&directory);
@@ -75,7 +78,10 @@ impl States {
             other => other,
         };
         match result {
-            Ok(()) => Ok(directory),
+            Ok(()) => std::os::unix::fs::symlink(group, directory.join(GROUP)).map_err(|error| {
+                drop(fs::remove_dir(&directory));
+                failure("write", &directory, error)
+            }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(Error::AlreadyExists { id: id.to_owned() })
             }
@@ -112,6 +118,13 @@ impl States {
             .map_err(|error| failure("read", &path, io::Error::other(error)))
     }
 
+    /// The control group of a container that may not have been made yet.
+    #[must_use]
+    pub fn group(&self, id: &str) -> Option<String> {
+        check_id(id).ok()?;
+        fs::read_link(self.root.join(id).join(GROUP)).ok()?.into_os_string().into_string().ok()
+    }
+
     /// The gate's socket of a container.
     #[must_use]
     pub fn gate(&self, id: &str) -> PathBuf {
@@ -125,7 +138,7 @@ impl States {
     pub fn remove(&self, id: &str) -> Result<(), Error> {
         check_id(id)?;
         let path = self.root.join(id);
-        for name in [RECORD, GATE] {
+        for name in [RECORD, GATE, GROUP] {
             // What cannot be removed keeps the directory, which says why.
             drop(fs::remove_file(path.join(name)));
         }
@@ -219,10 +232,11 @@ mod tests {
     fn ids_are_taken_once() {
         let directory = tempfile::tempdir().unwrap();
         let states = States::new(directory.path().join("new"));
-        states.reserve("one").unwrap();
-        assert!(matches!(states.reserve("one"), Err(Error::AlreadyExists { .. })));
+        states.reserve("one", "/group").unwrap();
+        assert_eq!(states.group("one").as_deref(), Some("/group"));
+        assert!(matches!(states.reserve("one", "/group"), Err(Error::AlreadyExists { .. })));
         assert!(matches!(states.load("one"), Err(Error::NotFound { .. })));
-        assert!(states.reserve("../one").is_err());
+        assert!(states.reserve("../one", "/group").is_err());
         let mut record = Record::default();
         record.state.id = "one".to_owned();
         states.save(&record).unwrap();

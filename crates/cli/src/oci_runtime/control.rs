@@ -60,6 +60,11 @@ pub(super) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let record = match call.states.load(id) {
         Err(Error::NotFound { .. }) if parsed.has("force") => {
             // What a command that was killed half-way has left.
+            if let Some(group) = call.states.group(id)
+                && let Ok(group) = Group::open(Layout::detect()?, &group)
+            {
+                empty(&group)?;
+            }
             call.states.remove(id)?;
             return Ok(0);
         }
@@ -76,18 +81,23 @@ pub(super) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
         end(&process)?;
     }
     if let Ok(group) = group_of(&record) {
-        if group.is_frozen().unwrap_or(false) {
-            group.thaw()?;
-        }
-        // Processes that share the caller's pid namespace outlive their first one.
-        if !group.processes()?.is_empty() {
-            group.kill()?;
-        }
-        group.delete()?;
+        empty(&group)?;
     }
     call.states.remove(id)?;
     call.stopped(&record.hooks, &record.state);
     Ok(0)
+}
+
+/// Ends whoever is in a group, and removes it.
+fn empty(group: &Group) -> Result<(), Failure> {
+    if group.is_frozen().unwrap_or(false) {
+        group.thaw()?;
+    }
+    // Processes that share the caller's pid namespace outlive their first one.
+    if !group.processes()?.is_empty() {
+        group.kill()?;
+    }
+    Ok(group.delete()?)
 }
 
 /// Kills a process that is no child, and waits until it has ended.

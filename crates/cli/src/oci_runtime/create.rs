@@ -96,7 +96,7 @@ impl<'a> Making<'a> {
         }
         let preserve = parsed.number("preserve-fds")?;
         let making = Self { call, id, pid_file: parsed.value("pid-file"), preserve, bundle };
-        call.states.reserve(id)?;
+        call.states.reserve(id, &runtime::group_of(id, &making.bundle.spec)?)?;
         Ok(making)
     }
 

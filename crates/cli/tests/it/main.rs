@@ -22,6 +22,7 @@ mod messages;
 mod names;
 mod oci_engines;
 mod oci_face;
+mod oci_faults;
 mod options;
 mod same_output;
 mod scenario;

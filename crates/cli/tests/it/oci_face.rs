@@ -13,16 +13,16 @@ use testkit::process::{eventually, run as run_command};
 use crate::BRIG;
 
 /// Far more than any of these commands takes.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A bundle with busybox, a directory of states, a group of its own; all gone when dropped.
-struct Bundle {
+pub(crate) struct Bundle {
     directory: tempfile::TempDir,
     group: String,
 }
 
 impl Bundle {
-    fn new(arguments: &[&str]) -> Self {
+    pub(crate) fn new(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         testkit::image::busybox_root(&directory.path().join("rootfs"));
         let name = directory.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.');
@@ -35,11 +35,11 @@ impl Bundle {
         bundle
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    fn configure(&self, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Value)) {
         let path = self.path().join("config.json");
         let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         config["linux"]["cgroupsPath"] = json!(self.group);
@@ -47,7 +47,18 @@ impl Bundle {
         fs::write(path, config.to_string()).unwrap();
     }
 
-    fn command(&self, program: &[&str], words: &[&str]) -> Command {
+    /// A bundle inside of this one, with the same root, in a group of its own.
+    pub(crate) fn copy(&self, name: &str) {
+        let copy = self.path().join(name);
+        fs::create_dir(&copy).unwrap();
+        let config = fs::read(self.path().join("config.json")).unwrap();
+        let mut config: Value = serde_json::from_slice(&config).unwrap();
+        config["root"]["path"] = json!(self.path().join("rootfs"));
+        config["linux"]["cgroupsPath"] = json!(format!("{}-{name}", self.group));
+        fs::write(copy.join("config.json"), config.to_string()).unwrap();
+    }
+
+    pub(crate) fn command(&self, program: &[&str], words: &[&str]) -> Command {
         let mut command = stdx::process::command(program[0]);
         command.args(&program[1..]).arg("--root").arg(self.states()).args(words);
         command.current_dir(self.path()).stdin(Stdio::null());
@@ -58,7 +69,7 @@ impl Bundle {
         self.path().join("states")
     }
 
-    fn brig(&self, words: &[&str]) -> Output {
+    pub(crate) fn brig(&self, words: &[&str]) -> Output {
         run_command(&mut self.command(&[BRIG, "runtime"], words), LIMIT)
     }
 
@@ -77,17 +88,20 @@ impl Bundle {
         state["status"].as_str().unwrap().to_owned()
     }
 
-    fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         let states: Vec<_> = fs::read_dir(self.states()).unwrap().flatten().collect();
         assert!(states.is_empty(), "{states:?}");
         for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-            let group = hierarchy.path().join(self.group.trim_start_matches('/'));
-            assert!(!group.exists(), "{}", group.display());
+            let own = self.group.trim_start_matches('/');
+            let groups = fs::read_dir(hierarchy.path()).into_iter().flatten().flatten();
+            let left = groups.map(|group| group.file_name().into_string().unwrap_or_default());
+            let left: Vec<_> = left.filter(|name| name.starts_with(own)).collect();
+            assert!(left.is_empty(), "{left:?} in {}", hierarchy.path().display());
         }
     }
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -360,14 +360,29 @@ fn make(layout: &Layout, hierarchy: &Hierarchy, relative: &str) -> Result<(Owned
         }
         Err(errno) => return Err(refuse(errno)),
     };
-    let directory = open_directory(hierarchy, relative).map_err(refuse)?;
+    match make_usable(layout, hierarchy, relative) {
+        Ok(directory) => Ok((directory, is_new)),
+        Err(error) => {
+            if is_new {
+                // Nobody can be in it yet. The first error tells more.
+                _ = rustix::fs::unlinkat(hierarchy.root(), relative, AtFlags::REMOVEDIR);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What a group that is there wants before it takes a process.
+fn make_usable(layout: &Layout, hierarchy: &Hierarchy, relative: &str) -> Result<OwnedFd, Error> {
+    let directory = open_directory(hierarchy, relative)
+        .map_err(|errno| Error::new("open cgroup", in_hierarchy(hierarchy, relative), errno))?;
     if hierarchy.version == Version::V1 && hierarchy.has("cpuset") {
         v1::inherit_cpuset(hierarchy, directory.as_fd(), relative)?;
     }
     if layout.mode() == super::Mode::Unified {
         v2::enable_all(hierarchy, directory.as_fd(), relative)?;
     }
-    Ok((directory, is_new))
+    Ok(directory)
 }
 
 fn make_directory(hierarchy: &Hierarchy, relative: &str) -> Result<bool, Errno> {

@@ -74,7 +74,8 @@ impl NewNetwork {
                 &raw mut descriptor,
             )
         };
-        let Some(pid) = Pid::from_raw(result).filter(|_| result > 0) else {
+        // A negative number is an error, and for the library a programmer's.
+        let Some(pid) = Some(result).filter(|result| *result > 0).and_then(Pid::from_raw) else {
             return Err(Error::new("create", "network namespace", last_errno()));
         };
         // SAFETY: the kernel has stored a new descriptor, which nobody else knows.

@@ -214,6 +214,15 @@ fn absolute_paths(member: &str, paths: &[String]) -> Result<Vec<PathBuf>, Error>
     paths.iter().map(check).collect()
 }
 
+/// The control group that a container of this configuration gets.
+///
+/// # Errors
+/// [`Error::Invalid`] for a path that is none.
+pub fn group_of(id: &str, spec: &Spec) -> Result<String, Error> {
+    let empty = Linux::default();
+    cgroup_path(id, spec.linux.as_ref().unwrap_or(&empty))
+}
+
 /// A control group is never relative to the caller's: that would nest containers under whoever
 /// happened to start them.
 pub(crate) fn cgroup_path(id: &str, linux: &Linux) -> Result<String, Error> {

@@ -27,6 +27,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("hardening::masks_stay_on_their_targets", mask_link),
     ("hardening::passwd_link_is_not_followed_out", passwd_link),
     ("hardening::waiting_process_cannot_be_looked_into", looked_into),
+    ("hardening::an_exec_cannot_overwrite_our_program_either", own_program_by_exec),
+    ("hardening::no_release_agent_can_be_set", release_agent),
+    ("hardening::devices_that_are_made_cannot_be_opened", made_devices),
+    ("hardening::the_callers_groups_and_capabilities_stay_with_it", inherited),
+    ("hardening::id_maps_that_overlap_are_refused", overlapping_maps),
+    ("hardening::what_the_state_says_cannot_be_forged", forged_state),
 ];
 
 pub(crate) const INSIDE: &str = "BRIG_TEST_INSIDE";
@@ -260,4 +266,103 @@ fn looked_into(token: &SingleThreaded) {
         created.cgroup.as_ref().unwrap().delete().unwrap();
         drop(read(output));
     });
+}
+
+/// CVE-2019-5736 once more: by `exec`.
+fn own_program_by_exec(token: &SingleThreaded) {
+    let mut world = World::new("");
+    let script = world.root().join("script");
+    fs::write(&script, "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut process = world.spec.process.clone().unwrap();
+    process.env.push(format!("{INSIDE}=1"));
+    world.while_running(token, |container| {
+        for command in ["/script", "/proc/self/exe"] {
+            process.args = vec![command.to_owned()];
+            let confinement = runtime::Confinement::default();
+            let (_, output) =
+                crate::exec::run_confined(token, container, &process, confinement).unwrap();
+            assert_eq!(output, format!("{:?}\n", rustix::io::Errno::ROFS), "{command}");
+        }
+    });
+}
+
+/// CVE-2022-0492: a program of the host's that a control group has started.
+fn release_agent(token: &SingleThreaded) {
+    let world = World::new(
+        "exec 2>/dev/null; find /sys/fs/cgroup -name release_agent; \
+         mkdir /tmp/g && mount -t cgroup -o memory none /tmp/g && echo mounted; \
+         mount -o remount,rw /sys/fs/cgroup && echo remounted; \
+         for f in $(find /sys/fs/cgroup -name notify_on_release); do echo 1 > $f && echo $f; done; \
+         echo done",
+    );
+    assert_eq!(world.output(token), "done\n");
+}
+
+/// The device rules hold for nodes that the container makes for itself.
+fn made_devices(token: &SingleThreaded) {
+    let mut world = World::new(
+        "exec 2>&1; cd /dev; mknod disk b 254 0; mknod mem c 1 1; mknod null2 c 1 3; \
+         for name in disk mem null2; do head -c 1 $name > /dev/null && echo $name; done",
+    );
+    let output = world.output(token);
+    assert!(output.contains("disk: Operation not permitted"), "{output}");
+    assert!(output.contains("mem: Operation not permitted"), "{output}");
+    assert!(output.ends_with("null2\n"), "{output}");
+    // Without the capability not even the node.
+    world.process().capabilities = None;
+    assert!(world.run(token).unwrap().output.contains("mknod: disk: Operation not permitted"));
+}
+
+/// CVE-2022-24769, CVE-2022-29162: what the caller has by the way.
+fn inherited(token: &SingleThreaded) {
+    linux::process::set_groups(&[27, 44]).unwrap();
+    let all = linux::capability::Set::permitted_here().unwrap();
+    let sets = linux::capability::Sets {
+        bounding: all,
+        effective: all,
+        permitted: all,
+        inheritable: all,
+        ambient: all,
+    };
+    linux::capability::set(&sets).unwrap();
+    let mut world = World::new("id -G; grep -E 'CapInh|CapAmb' /proc/self/status");
+    let nothing = "CapInh:\t0000000000000000\nCapAmb:\t0000000000000000\n";
+    assert_eq!(world.output(token), format!("0\n{nothing}"));
+    world.process().user.uid = 1000;
+    world.process().user.gid = 1000;
+    assert_eq!(world.output(token), format!("1000\n{nothing}"));
+}
+
+fn overlapping_maps(token: &SingleThreaded) {
+    use oci::runtime::{IdMapping, Namespace, NamespaceKind};
+    let mut world = World::new("true");
+    world.linux().namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+    let map = |container_id, host_id| IdMapping { container_id, host_id, size: 100 };
+    for maps in [[map(0, 1000), map(50, 2000)], [map(0, 1000), map(100, 1050)]] {
+        world.linux().uid_mappings = maps.to_vec();
+        world.linux().gid_mappings = maps.to_vec();
+        let error = text(&world.run(token).unwrap_err());
+        assert!(error.contains("uid_map: Invalid argument"), "{error}");
+        world.assert_gone();
+    }
+}
+
+/// Names and annotations of a configuration are data, wherever they are shown.
+fn forged_state(token: &SingleThreaded) {
+    let mut world = World::new("cat /told");
+    let forged = "\"},\"status\":\"running\",\n\"pid\":1,\"x\":{\"".to_owned();
+    world.spec.annotations.insert(forged.clone(), forged.clone());
+    world.spec.hooks = Some(oci::runtime::Hooks {
+        create_container: vec![oci::runtime::Hook {
+            path: "/bin/sh".to_owned(),
+            args: ["sh", "-c", "cat > told"].map(str::to_owned).to_vec(),
+            env: vec!["PATH=/bin".to_owned()],
+            timeout: None,
+        }],
+        ..Default::default()
+    });
+    let told: oci::runtime::State = serde_json::from_str(&world.output(token)).unwrap();
+    assert_eq!(told.status, oci::runtime::Status::Creating);
+    assert_eq!(told.annotations, [(forged.clone(), forged)].into());
 }

@@ -17,6 +17,7 @@ mod hook;
 mod identity;
 mod mount;
 mod net_device;
+mod resource;
 mod scheduling;
 mod terminal;
 mod world;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         identity::TESTS,
         mount::TESTS,
         net_device::TESTS,
+        resource::TESTS,
         scheduling::TESTS,
         terminal::TESTS,
     ]
