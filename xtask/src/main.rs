@@ -1,4 +1,4 @@
-//! Our own chores: `cargo xtask test | bench | demo | fuzz | tidy | peers`.
+//! Our own chores: `cargo xtask test | bench | demo | fuzz | fields | tidy | peers`.
 //!
 //! A chore installs the peers it needs (Debian packages, Python packages) before it starts, so
 //! each works on a fresh machine.
@@ -25,6 +25,7 @@ usage: cargo xtask <chore>
   fuzz [--seconds N] [TARGET...]
                      every fuzz target for N (60) seconds, two at a time
   demo               a tour on the screen
+  fields             write docs/oci-fields.md
   tidy               layers, limits, names and documents only
   peers              install the test peers only
 ";
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Some("fuzz") => fuzz::run(rest),
         Some("demo") => demo::run(),
         Some("tidy") => tidy::run(),
+        Some("fields") => tidy::write_fields(),
         Some("peers") => peers::install(),
         _ => {
             eprint!("{USAGE}");

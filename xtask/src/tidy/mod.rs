@@ -4,6 +4,7 @@
 //! the first room that has one.
 
 mod documents;
+mod fields;
 mod layers;
 mod limits;
 mod lists;
@@ -27,13 +28,19 @@ impl Finding {
 
 type Check = fn() -> Result<Vec<Finding>>;
 
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("layers", layers::check),
     ("limits", limits::check),
     ("names", names::check),
     ("documents", documents::check),
     ("lists", lists::check),
+    ("fields", fields::check),
 ];
+
+/// Writes the table of the fields of the OCI runtime specification.
+pub(crate) fn write_fields() -> Result<()> {
+    fields::write()
+}
 
 /// Runs every check and prints what they find.
 pub(crate) fn run() -> Result<()> {
@@ -75,6 +82,11 @@ mod tests {
     #[test]
     fn documents_follow_the_tree() {
         none(super::documents::check().unwrap());
+    }
+
+    #[test]
+    fn fields_of_the_specification_have_tests() {
+        none(super::fields::check().unwrap());
     }
 
     #[test]

@@ -172,12 +172,17 @@ fn containerd_runs_its_containers_on_it() {
     let image = "docker.io/library/busybox:latest";
     let run = format!("run --runc-binary {}", world.runtime());
 
-    assert_eq!(ctr.ok(&format!("{run} --rm {image} one echo hello")), "hello");
+    // ctr may end before it has copied what a short program wrote.
+    eventually("its output arrives", LIMIT, || {
+        (ctr.ok(&format!("{run} --rm {image} one echo hello")) == "hello").then_some(())
+    });
     drop(ctr.ends_with(7, &format!("{run} --rm {image} two sh -c 'exit 7'")));
     let missing = ctr.ends_with(1, &format!("{run} --rm {image} three /not/there"));
     assert!(missing.contains("/not/there: no such file or directory"), "{missing}");
-    let screen = ctr.in_terminal(&format!("{run} --rm -t {image} four tty"));
-    assert!(screen.contains("/dev/pts/0"), "{screen}");
+    eventually("its terminal is shown", LIMIT, || {
+        let screen = ctr.in_terminal(&format!("{run} --rm -t {image} four tty"));
+        screen.contains("/dev/pts/0").then_some(())
+    });
 
     drop(ctr.ok(&format!("{run} -d {image} five sleep 1000")));
     drop(ctr.ends_with(5, "tasks exec --exec-id x five sh -c 'exit 5'"));
@@ -273,8 +278,10 @@ fn podman_runs_its_containers_on_it() {
     let mapped =
         format!("run --rm {options} --uidmap 0:100000:1000 busybox cat /proc/self/uid_map");
     assert_eq!(podman.ok(&mapped).split_whitespace().collect::<Vec<_>>(), ["0", "100000", "1000"]);
-    let screen = podman.in_terminal(&format!("run --rm -t {options} busybox tty"));
-    assert!(screen.contains("/dev/pts/0"), "{screen}");
+    eventually("its terminal is shown", LIMIT, || {
+        let screen = podman.in_terminal(&format!("run --rm -t {options} busybox tty"));
+        screen.contains("/dev/pts/0").then_some(())
+    });
 
     drop(podman.ok(&format!("run -d --name web {options} busybox sleep 1000")));
     drop(podman.ends_with(5, "exec web sh -c 'exit 5'"));

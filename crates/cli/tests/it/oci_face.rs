@@ -366,6 +366,10 @@ fn limits_are_changed_while_it_runs() {
     assert_eq!(limits(), (json!(128 << 20), json!(20)));
     let null = bundle.brig(&["exec", "one", "/bin/sh", "-c", "echo > /dev/null"]);
     assert!(null.status.success(), "devices stay: {}", text(&null.stderr));
+    fs::write(&file, r#"{"memory":{"limit":4096,"checkBeforeUpdate":true}}"#).unwrap();
+    let used = bundle.brig(&["update", "-r", "resources", "one"]);
+    assert!(text(&used.stderr).contains("in use"), "{}", text(&used.stderr));
+    assert_eq!(limits(), (json!(128 << 20), json!(20)));
     let wrong = bundle.brig(&["update", "--cpuset-cpus", "900", "one"]);
     assert!(!wrong.status.success() && text(&wrong.stderr).contains("cpuset.cpus"));
     assert!(bundle.brig(&["delete", "-f", "one"]).status.success());

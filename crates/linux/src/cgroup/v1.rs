@@ -45,13 +45,11 @@ fn memory(directory: BorrowedFd<'_>, memory: &Memory) -> Result<(), Error> {
     if let Some(reservation) = memory.reservation {
         file::write(directory, "memory.soft_limit_in_bytes", &reservation.to_string())?;
     }
-    for (limit, name) in [
-        (memory.kernel, "memory.kmem.limit_in_bytes"),
-        (memory.kernel_tcp, "memory.kmem.tcp.limit_in_bytes"),
-    ] {
-        if let Some(limit) = limit {
-            file::write(directory, name, &limit.to_string())?;
-        }
+    if let Some(limit) = memory.kernel {
+        limit_kernel(directory, limit)?;
+    }
+    if let Some(limit) = memory.kernel_tcp {
+        file::write(directory, "memory.kmem.tcp.limit_in_bytes", &limit.to_string())?;
     }
     if memory.disable_oom_killer {
         file::write(directory, "memory.oom_control", "1")?;
@@ -59,6 +57,19 @@ fn memory(directory: BorrowedFd<'_>, memory: &Memory) -> Result<(), Error> {
     match memory.swappiness {
         Some(swappiness) => file::write(directory, "memory.swappiness", &swappiness.to_string()),
         None => Ok(()),
+    }
+}
+
+/// Kernels since 5.16 take the number and do nothing with it.
+fn limit_kernel(directory: BorrowedFd<'_>, limit: i64) -> Result<(), Error> {
+    const NAME: &str = "memory.kmem.limit_in_bytes";
+    file::write(directory, NAME, &limit.to_string())?;
+    match file::read_number::<i64>(directory, NAME)? {
+        Some(set) if limit >= 0 && set > limit => {
+            let object = format_args!("{NAME}: this kernel has no such limit");
+            Err(Error::new("set", object, Errno::OPNOTSUPP))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -83,6 +83,7 @@ pub(crate) struct Plan {
 pub(crate) fn plan(token: &SingleThreaded, request: CreateRequest<'_>) -> Result<Plan, Error> {
     let spec = request.spec;
     check_id(request.id)?;
+    check_version(&spec.oci_version)?;
     refuse_unsupported(spec)?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
@@ -157,6 +158,17 @@ pub(crate) fn check_id(id: &str) -> Result<(), Error> {
         return Err(Error::invalid("id", format!("{id:?} is not made of [A-Za-z0-9_+.-]")));
     }
     Ok(())
+}
+
+/// A later minor version may be read, as what is unknown then is passed over; a later major one means
+/// something else. Tools leave it out, too.
+fn check_version(version: &str) -> Result<(), Error> {
+    let major = version.split('.').next().unwrap_or_default();
+    match major.parse::<u32>() {
+        _ if version.is_empty() => Ok(()),
+        Ok(0 | 1) => Ok(()),
+        _ => Err(Error::unsupported(format!("ociVersion {version:?}"))),
+    }
 }
 
 fn check_names(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), Error> {

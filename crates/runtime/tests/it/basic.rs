@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("basic::limits_are_set", limits),
     ("basic::failure_leaves_nothing", nothing_left),
     ("basic::what_is_not_built_is_refused", refused),
+    ("basic::versions_that_nobody_knows_are_refused", versions),
     ("basic::joins_a_network_namespace", join_network),
 ];
 
@@ -206,6 +207,17 @@ fn refused(token: &SingleThreaded) {
     world.linux().intel_rdt = Some(oci::runtime::IntelRdt::default());
     let error = world.create(token, Stdio::Inherit).unwrap_err();
     assert_eq!(error.kind(), stdx::ErrorKind::Unsupported);
+}
+
+fn versions(token: &SingleThreaded) {
+    let mut world = World::new("true");
+    for (version, is_known) in
+        [("1.0.2-dev", true), ("1.99.0", true), ("", true), ("2.0.0", false), ("x", false)]
+    {
+        world.spec.oci_version = version.to_owned();
+        let result = world.run(token).map_err(|error| error.kind());
+        assert_eq!(result.is_ok(), is_known, "{version}: {result:?}");
+    }
 }
 
 fn join_network(token: &SingleThreaded) {

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("identity::user_namespace", user_namespace),
     ("identity::sysctls_of_own_namespaces", sysctls),
     ("identity::names_need_a_namespace", names),
+    ("identity::names_of_the_host_and_its_domain", own_names),
     ("identity::streams_belong_to_the_user", streams),
     ("identity::joins_a_pid_namespace", join_pid),
 ];
@@ -93,6 +94,13 @@ fn names(token: &SingleThreaded) {
     let mut world = World::new("true");
     world.linux().namespaces.retain(|namespace| namespace.kind != NamespaceKind::Uts);
     assert_eq!(world.run(token).unwrap_err().kind(), stdx::ErrorKind::InvalidInput);
+}
+
+fn own_names(token: &SingleThreaded) {
+    let mut world = World::new("hostname; cat /proc/sys/kernel/domainname");
+    world.spec.hostname = Some("inside".to_owned());
+    world.spec.domainname = Some("lab.test".to_owned());
+    assert_eq!(world.output(token), "inside\nlab.test\n");
 }
 
 fn streams(token: &SingleThreaded) {

@@ -13,6 +13,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("resource::what_the_kernel_refuses_is_told", refused),
     ("resource::rules_of_devices", devices),
     ("resource::scores_and_limits_of_the_process", process),
+    ("resource::nothing_is_gained_by_exec", no_new_privileges),
+    ("resource::labels_without_their_module_are_refused", labels),
+    ("resource::system_calls_are_filtered", filtered),
 ];
 
 /// A file of the group in one hierarchy, in one line.
@@ -99,6 +102,9 @@ fn refused(token: &SingleThreaded) {
         (r#"{"unified":{"no.such.file":"1"}}"#, "no.such.file"),
         (r#"{"unified":{"../x":"1"}}"#, "../x"),
         (r#"{"blockIO":{"leafWeight":10}}"#, "leafWeight"),
+        (r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"leafWeight":10}]}}"#, "leafWeight"),
+        (r#"{"blockIO":{"weightDevice":[{"major":4095,"minor":9,"weight":500}]}}"#, "weight"),
+        (r#"{"memory":{"kernel":16777216}}"#, "kmem"),
         (r#"{"memory":{"useHierarchy":false}}"#, "useHierarchy"),
     ] {
         let mut world = World::new("true");
@@ -136,4 +142,70 @@ fn process(token: &SingleThreaded) {
     )
     .unwrap();
     assert_eq!(world.output(token), "321\n100\n0\n0077\n");
+}
+
+fn no_new_privileges(token: &SingleThreaded) {
+    for (is_set, expected) in [(true, "NoNewPrivs:\t1\n"), (false, "NoNewPrivs:\t0\n")] {
+        let mut world = World::new("grep NoNewPrivs /proc/self/status");
+        world.process().no_new_privileges = is_set;
+        assert_eq!(world.output(token), expected);
+    }
+}
+
+/// A container that was to be confined never runs without.
+fn labels(token: &SingleThreaded) {
+    if !std::path::Path::new("/sys/module/apparmor").exists() {
+        let mut world = World::new("true");
+        world.process().apparmor_profile = Some("docker-default".to_owned());
+        let error = text(&world.run(token).unwrap_err());
+        assert!(error.contains("attr/apparmor/exec"), "{error}");
+    }
+    if !std::path::Path::new("/sys/fs/selinux").exists() {
+        let mut world = World::new("true");
+        world.process().selinux_label = Some("system_u:system_r:container_t:s0".to_owned());
+        let error = text(&world.run(token).unwrap_err());
+        assert!(error.contains("attr/exec"), "{error}");
+    }
+}
+
+fn filtered(token: &SingleThreaded) {
+    let mut world = World::new(
+        "exec 2>&1; mkdir /tmp/x; chmod 700 /tmp; chmod 755 /tmp; hostname other; \
+         sh -c 'ln /bin/sh /tmp/sh'; echo $?",
+    );
+    world.linux().seccomp = serde_json::from_str(
+        r#"{
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+            "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+            "syscalls": [
+                {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+                {"names": ["sethostname"], "action": "SCMP_ACT_ERRNO"},
+                {"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30,
+                 "args": [{"index": 1, "value": 511, "valueTwo": 448, "op": "SCMP_CMP_MASKED_EQ"}]},
+                {"names": ["link", "linkat"], "action": "SCMP_ACT_KILL_PROCESS"}
+            ]
+        }"#,
+    )
+    .unwrap();
+    let output = world.output(token);
+    assert!(
+        output.starts_with("mkdir: can't create directory '/tmp/x': No space left"),
+        "{output}"
+    );
+    assert!(output.contains("chmod: /tmp: Read-only file system\nhostname:"), "{output}");
+    assert!(output.contains("hostname: sethostname: Operation not permitted"), "{output}");
+    // SIGSYS is 31.
+    assert!(output.ends_with("159\n"), "{output}");
+
+    // What is allowed is named, and everything else fails.
+    world.command(&["/bin/true"]);
+    let all = world.linux().seccomp.as_mut().unwrap();
+    all.default_action = "SCMP_ACT_ERRNO".to_owned();
+    all.default_errno_ret = Some(1);
+    for rule in &mut all.syscalls {
+        rule.action = "SCMP_ACT_ALLOW".to_owned();
+    }
+    let status = world.run(token).unwrap().status;
+    assert_ne!(status, linux::process::ExitStatus::Code(0), "not even exec is allowed");
 }

@@ -13,6 +13,7 @@ use crate::world::{World, text};
 
 pub(crate) const TESTS: &[Test] = &[
     ("scheduling::policy_and_priorities", policies),
+    ("scheduling::real_time_policies", real_time),
     ("scheduling::execution_domain_and_memory_nodes", domain),
     ("scheduling::processors_of_an_exec", processors),
     ("scheduling::clocks_of_a_time_namespace", clocks),
@@ -41,6 +42,26 @@ fn policies(token: &SingleThreaded) {
     let error = text(&world.run(token).unwrap_err());
     assert!(error.contains("scheduling policy") && error.contains("Invalid argument"), "{error}");
     world.assert_gone();
+}
+
+/// Where the control group has no time for such tasks, the kernel's refusal is told.
+fn real_time(token: &SingleThreaded) {
+    let mut world =
+        World::new("cut -d' ' -f40,41 /proc/$$/stat; sh -c 'cut -d\\  -f41 /proc/$$/stat'; true");
+    for (scheduler, expected) in [
+        (r#"{"policy":"SCHED_RR","priority":3,"flags":["SCHED_FLAG_RESET_ON_FORK"]}"#, "3 2\n0\n"),
+        (
+            r#"{"policy":"SCHED_DEADLINE","runtime":1000000,"deadline":5000000,"period":10000000,
+                "flags":["SCHED_FLAG_RESET_ON_FORK"]}"#,
+            "0 6\n0\n",
+        ),
+    ] {
+        world.process().scheduler = serde_json::from_str(scheduler).unwrap();
+        match world.run(token) {
+            Ok(outcome) => assert_eq!(outcome.output, expected),
+            Err(error) => assert!(text(&error).contains("scheduling policy"), "{}", text(&error)),
+        }
+    }
 }
 
 fn domain(token: &SingleThreaded) {
