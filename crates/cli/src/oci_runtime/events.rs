@@ -49,9 +49,12 @@ pub(super) fn events(call: &Call, words: &[String]) -> Result<u8, Failure> {
                     return Ok(if memory.count() > told { tell_oom() } else { 0 });
                 }
                 MEMORY => {
+                    let kills = memory.kills();
                     // It may come before it is counted.
-                    told = memory.kills().max(told + 1);
-                    tell_oom();
+                    if kills > told || memory.wakes_for_kills_only() {
+                        told = kills.max(told + 1);
+                        tell_oom();
+                    }
                 }
                 _ if timer.take() => {
                     timer.set(Some(interval))?;
@@ -82,7 +85,7 @@ fn tell_usage(id: &str, group: &Group) -> Result<u8, Failure> {
     Ok(print(&format!("{event}\n")))
 }
 
-/// In the shape of runc.
+/// In the shape of runc, of which what is not measured here is left out.
 fn data(usage: &Usage) -> Value {
     let Usage { cpu, memory, pids, block_io } = usage;
     let mut shown = json!({
@@ -96,7 +99,6 @@ fn data(usage: &Usage) -> Value {
                 "throttledTime": cpu.throttled_time,
             },
         },
-        "cpuset": {},
         "memory": {
             "cache": memory.stat.get(if memory.unified { "file" } else { "cache" }),
             "usage": {
@@ -105,13 +107,7 @@ fn data(usage: &Usage) -> Value {
                 "max": memory.max_usage.unwrap_or(0),
                 "failcnt": memory.failures,
             },
-            "swap": {
-                "limit": 0,
-                "usage": memory.swap.unwrap_or(0),
-                "failcnt": 0,
-            },
-            "kernel": {"limit": 0, "failcnt": 0},
-            "kernelTCP": {"limit": 0, "failcnt": 0},
+            "swap": {"usage": memory.swap.unwrap_or(0)},
             "raw": memory.stat,
         },
         "pids": {"current": pids.current},
@@ -119,9 +115,6 @@ fn data(usage: &Usage) -> Value {
             "ioServiceBytesRecursive": entries(&block_io.bytes),
             "ioServicedRecursive": entries(&block_io.operations),
         },
-        "hugetlb": {},
-        "intel_rdt": {},
-        "network_interfaces": null,
     });
     if let Some(limit) = pids.limit {
         shown["pids"]["limit"] = limit.into();

@@ -16,6 +16,7 @@ pub struct OomWatch {
     wake: OwnedFd,
     counter: OwnedFd,
     last: u64,
+    version: Version,
 }
 
 impl OomWatch {
@@ -24,7 +25,7 @@ impl OomWatch {
             Version::V1 => watch_v1(directory)?,
             Version::V2 => watch_v2(directory)?,
         };
-        Ok(Self { wake, counter, last: 0 })
+        Ok(Self { wake, counter, last: 0, version })
     }
 
     /// The processes killed for memory so far. Call it when the descriptor is readable, which it
@@ -35,6 +36,13 @@ impl OomWatch {
         // An empty read would block (EAGAIN here): both descriptors are non-blocking.
         _ = rustix::io::read(&self.wake, &mut piece);
         self.count()
+    }
+
+    /// Whether the descriptor is readable for nothing else. On v2 it is for every line of
+    /// `memory.events`, of which most tell of a limit that was met and nobody killed.
+    #[must_use]
+    pub fn wakes_for_kills_only(&self) -> bool {
+        self.version == Version::V1
     }
 
     /// The count alone; the last one known when the group has been removed.

@@ -108,8 +108,8 @@ fn memory(directory: BorrowedFd<'_>, memory: &Memory) -> Result<(), Error> {
     for (is_asked, object) in [
         (memory.disable_oom_killer, "whether the OOM killer is on"),
         (memory.swappiness.is_some(), "swappiness"),
-        (memory.kernel.is_some(), "a limit of the kernel's memory"),
-        (memory.kernel_tcp.is_some(), "a limit of TCP buffers"),
+        (memory.kernel.is_some_and(is_limit), "a limit of the kernel's memory"),
+        (memory.kernel_tcp.is_some_and(is_limit), "a limit of TCP buffers"),
     ] {
         if is_asked {
             return Err(not_there(object));
@@ -131,6 +131,11 @@ fn memory(directory: BorrowedFd<'_>, memory: &Memory) -> Result<(), Error> {
         Some(reservation) => file::write(directory, "memory.low", &bytes(reservation)),
         None => Ok(()),
     }
+}
+
+/// -1 is for no limit, which v2 always gives.
+fn is_limit(value: i64) -> bool {
+    value >= 0
 }
 
 /// What v1 has and v2 has not.
