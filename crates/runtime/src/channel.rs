@@ -390,7 +390,7 @@ impl Child {
         descriptor: &OwnedFd,
         listener: &Listener,
     ) -> Result<(), Failure> {
-        let text = serde_json::to_vec(listener).unwrap_or_default();
+        let text = listener.to_json();
         let number = descriptor.as_raw_fd().to_le_bytes();
         let word = [&[LISTENING][..], &number, &text].concat();
         rustix::io::write(&self.socket, &word).map_err(|_| Failure::Abandoned)?;
@@ -441,7 +441,7 @@ fn decode(message: &[u8]) -> Error {
             message: String::from_utf8_lossy(text).into_owned(),
             exit_code: *exit_code,
         },
-        [HOOK, text @ ..] => Error::OwnHook { message: String::from_utf8_lossy(text).into_owned() },
+        [HOOK, text @ ..] => Error::Hook { message: String::from_utf8_lossy(text).into_owned() },
         _ => Error::Ended { status: "it gave no reason".to_owned() },
     }
 }

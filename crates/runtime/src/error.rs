@@ -44,19 +44,9 @@ pub enum Error {
         exit_code: u8,
     },
     /// A hook did not succeed.
-    #[error("error running {kind} hook #{index}: {reason}")]
-    Hook {
-        /// Its kind, as the configuration names it.
-        kind: &'static str,
-        /// Which one, from 0.
-        index: usize,
-        /// What became of it, with what it wrote.
-        reason: String,
-    },
-    /// A hook that the container's process ran did not succeed; as [`Self::Hook`].
     #[error("{message}")]
-    OwnHook {
-        /// The text of [`Self::Hook`].
+    Hook {
+        /// `error running prestart hook #0: `, what became of it, and what it wrote.
         message: String,
     },
     /// The container's process ended before it said that it was ready.
@@ -109,7 +99,7 @@ impl Error {
             Self::Setup { source, .. } | Self::State { source, .. } => ErrorKind::of_io(source),
             Self::Command { exit_code: 127, .. } | Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Command { .. } => ErrorKind::PermissionDenied,
-            Self::Ended { .. } | Self::Hook { .. } | Self::OwnHook { .. } => ErrorKind::Internal,
+            Self::Ended { .. } | Self::Hook { .. } => ErrorKind::Internal,
             Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Self::Conflict { .. } => ErrorKind::Conflict,
         }

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
+/// The most bytes of JSON that one word to the caller takes.
+const LONGEST: usize = 4000;
+
 /// The name of the descriptor (specs-go, `SeccompFdName`).
 const NAME: &str = "seccompFd";
 
@@ -47,7 +50,16 @@ impl Listener {
             return fail("SCMP_ACT_NOTIFY cannot be used for the write syscall");
         }
         let metadata = seccomp.listener_metadata.clone().unwrap_or_default();
-        Ok(notifies.then(|| Self { path: path.to_owned(), metadata }))
+        let listener = Self { path: path.to_owned(), metadata };
+        if listener.to_json().len() > LONGEST {
+            return fail("listenerPath and listenerMetadata are longer than 4000 bytes together");
+        }
+        Ok(notifies.then_some(listener))
+    }
+
+    /// As the process tells it to the caller.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// Sends the descriptor to the listener.
@@ -76,5 +88,26 @@ impl Listener {
         let text = serde_json::to_vec(&told).map_err(|error| fail(error.into()))?;
         let listener = UnixStream::connect(&self.path).map_err(fail)?;
         Ok(linux::socket::send_with_fds(listener.as_fd(), &text, &[descriptor.as_fd()])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, Listener};
+    use oci::runtime::Seccomp;
+
+    #[test]
+    fn what_does_not_fit_into_one_word_is_refused() {
+        let plan = |length: usize| {
+            let seccomp = Seccomp {
+                listener_path: Some("/x".to_owned()),
+                listener_metadata: Some("m".repeat(length)),
+                ..Seccomp::default()
+            };
+            Listener::plan(&seccomp, true).map(Option::unwrap)
+        };
+        let longest = LONGEST - plan(0).unwrap().to_json().len();
+        assert_eq!(plan(longest).unwrap().to_json().len(), LONGEST);
+        assert!(plan(longest + 1).unwrap_err().to_string().contains("longer than 4000 bytes"));
     }
 }

@@ -42,17 +42,36 @@ impl Hooks {
             if hook.timeout.is_some_and(|seconds| seconds <= 0) {
                 return fail("timeout is not greater than zero".to_owned());
             }
+            if let Some(entry) = hook.env.iter().find(|entry| !entry.contains('=')) {
+                return fail(format!("env: {entry:?} has no `=`"));
+            }
         }
         Ok(Self { kind, all: hooks.to_vec() })
     }
 
     /// Runs them, in order; the first that fails is the last.
-    fn run(&self, state: &State, directory: Option<&Path>) -> Result<(), Error> {
-        self.all.iter().enumerate().try_for_each(|(index, hook)| {
-            let result = program::run(hook, state, directory);
-            result.map_err(|reason| Error::Hook { kind: self.kind, index, reason })
-        })
+    fn run(&self, state: &State, directory: Option<&Path>) -> Result<(), Message> {
+        let mut hooks = self.all.iter().enumerate();
+        hooks.try_for_each(|(index, hook)| run_one(self.kind, index, hook, state, directory))
     }
+}
+
+/// Which hook failed, from 0, and why.
+type Message = String;
+
+fn run_one(
+    kind: &str,
+    index: usize,
+    hook: &Hook,
+    state: &State,
+    directory: Option<&Path>,
+) -> Result<(), Message> {
+    program::run(hook, state, directory)
+        .map_err(|reason| format!("error running {kind} hook #{index}: {reason}"))
+}
+
+fn failed(message: Message) -> Error {
+    Error::Hook { message }
 }
 
 /// Runs the hooks for when the program runs.
@@ -61,17 +80,16 @@ impl Hooks {
 /// The first hook that fails, after which none is run: the container is then to be stopped.
 pub fn started(hooks: &[Hook], state: &State) -> Result<(), Error> {
     let state = State { status: Status::Running, ..state.clone() };
-    Hooks::plan("poststart", hooks)?.run(&state, Some(Path::new(&state.bundle)))
+    let hooks = Hooks::plan("poststart", hooks)?;
+    hooks.run(&state, Some(Path::new(&state.bundle))).map_err(failed)
 }
 
 /// Runs the hooks for when the container has been deleted, all of them, and gives what failed.
 #[must_use]
 pub fn stopped(hooks: &[Hook], state: &State) -> Vec<Error> {
     let state = State { status: Status::Stopped, pid: 0, ..state.clone() };
-    let run = |(index, hook)| {
-        let result = program::run(hook, &state, Some(Path::new(&state.bundle)));
-        result.err().map(|reason| Error::Hook { kind: "poststop", index, reason })
-    };
+    let bundle = Some(Path::new(&state.bundle));
+    let run = |(index, hook)| run_one("poststop", index, hook, &state, bundle).err().map(failed);
     hooks.iter().enumerate().filter_map(run).collect()
 }
 
@@ -118,7 +136,8 @@ pub(crate) fn plan(
 impl OfCaller {
     pub(crate) fn run(&self, process: &PidFd) -> Result<(), Error> {
         let state = now(&self.state, process.pid(), Status::Creating);
-        self.hooks.iter().try_for_each(|hooks| hooks.run(&state, Some(Path::new(&state.bundle))))
+        let bundle = Some(Path::new(&state.bundle));
+        self.hooks.iter().try_for_each(|hooks| hooks.run(&state, bundle)).map_err(failed)
     }
 }
 
@@ -131,18 +150,13 @@ impl OfContainer {
     /// In this directory; runc takes the root's.
     pub(crate) fn run_create(&self, directory: Option<&Path>) -> Result<(), Failure> {
         let state = now(&self.state, rustix::process::getpid(), Status::Creating);
-        Ok(self.create.run(&state, directory)?)
+        self.create.run(&state, directory).map_err(Failure::Hook)
     }
 
     /// In the present directory, with the present rights.
     pub(crate) fn run_start(&self) -> Result<(), Failure> {
-        Ok(self.start.run(&now(&self.state, rustix::process::getpid(), Status::Created), None)?)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Hook(error.to_string())
+        let state = now(&self.state, rustix::process::getpid(), Status::Created);
+        self.start.run(&state, None).map_err(Failure::Hook)
     }
 }
 

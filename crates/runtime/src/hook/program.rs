@@ -55,6 +55,7 @@ fn command(hook: &Hook, directory: Option<&Path>) -> Command {
         command.arg0(name).args(arguments);
     }
     command.env_clear();
+    // Each has one: `Hooks::plan`.
     command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
     if let Some(directory) = directory {
         command.current_dir(directory);
