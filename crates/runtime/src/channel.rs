@@ -125,6 +125,11 @@ impl Parent {
         Self { socket, state }
     }
 
+    /// What a listener is told of the container, but for number and status.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Lets the process use its ids and its control group.
     pub(crate) fn proceed(&self, process: &PidFd, gifts: &Gifts) -> Result<(), Error> {
         self.say(&[PROCEED, u8::from(gifts.network.is_some())], &gifts.descriptors(), process)

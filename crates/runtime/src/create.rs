@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use linux::cgroup::{Entrance, Group, Layout, Limits, Mode};
 use linux::process::{CloneOptions, Namespaces, NewNetwork, PidFd, SingleThreaded};
-use oci::runtime::{Resources, State};
+use oci::runtime::{Resources, State, Status};
 
 use crate::channel::{self, Gifts, Parent};
 use crate::hook::OfCaller;
@@ -65,6 +65,13 @@ impl Newborn {
     #[must_use]
     pub fn process(&self) -> &PidFd {
         &self.process
+    }
+
+    /// What is said of the container from now on.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let pid = self.process.pid().as_raw_nonzero().get();
+        State { status: Status::Created, pid, ..self.parent.state().clone() }
     }
 
     /// The container's control group.
@@ -200,7 +207,7 @@ impl Outside {
     ) -> Result<(Plan, Self), Error> {
         let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
         let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
-        let mut plan = plan::plan(token, request)?;
+        let (plan, caller) = plan::plan(token, request)?;
         let layout = Layout::detect()?;
         let mut outside = Self {
             layout,
@@ -211,10 +218,10 @@ impl Outside {
             oom_score_adjustment: new_oom_score(plan.process.oom_score_adjustment),
             moved_by_us: plan.namespaces.has(Namespaces::USER),
             network,
-            hooks: plan.hooks_of_caller.take(),
+            hooks: caller.hooks,
             notifies: plan.process.seccomp.as_ref().is_some_and(Filter::notifies),
-            state: std::mem::take(&mut plan.state),
-            net_devices: net_devices(&mut plan)?,
+            state: caller.state,
+            net_devices: net_devices(caller.net_devices, &plan.namespaces)?,
         };
         // As long as the network namespace is not made there is nothing better to do.
         let has_time = outside.network.is_some();
@@ -249,7 +256,9 @@ impl Outside {
 
     /// Waits until the network namespace is made.
     fn await_network(&mut self) {
-        self.network.as_mut().map(NewNetwork::wait);
+        if let Some(network) = &mut self.network {
+            network.wait();
+        }
     }
 
     /// What the process needs for itself.
@@ -277,7 +286,10 @@ impl Outside {
         if let Some((devices, joined)) = &self.net_devices {
             match gifts.network.as_ref().or(joined.as_ref()) {
                 Some(network) => net_device::hand_over(devices, network.as_fd())?,
-                None => net_device::hand_over(devices, network_of(process)?.as_fd())?,
+                None => {
+                    let born_in = linux::process::open_of(process, Namespaces::NETWORK)?;
+                    net_device::hand_over(devices, born_in.as_fd())?;
+                }
             }
         }
         parent.proceed(process, &gifts)
@@ -385,25 +397,17 @@ fn set_clocks(clocks: &str) -> Result<(), Error> {
     fs::write(FILE, clocks).map_err(|error| linux::Error::from_io("write", FILE, &error).into())
 }
 
-/// Takes the interfaces from the plan, and a copy of the network namespace if it is joined: which
-/// the process will do some time.
-fn net_devices(plan: &mut Plan) -> Result<Option<(NetDevices, Option<OwnedFd>)>, Error> {
-    let devices = std::mem::take(&mut plan.net_devices);
+/// With them a copy of the network namespace if it is joined: which the process will do some time.
+fn net_devices(
+    devices: NetDevices,
+    namespaces: &NamespacePlan,
+) -> Result<Option<(NetDevices, Option<OwnedFd>)>, Error> {
     if devices.is_empty() {
         return Ok(None);
     }
-    let joined = plan.namespaces.joined.iter().find(|(kind, _)| *kind == Namespaces::NETWORK);
-    let joined = joined.map(|(_, namespace)| namespace.try_clone()).transpose();
-    let joined = joined.map_err(|error| linux::Error::from_io("copy", "a descriptor", &error))?;
+    let joined = namespaces.joined.iter().find(|(kind, _)| *kind == Namespaces::NETWORK);
+    let joined = joined.map(|(_, namespace)| crate::copy_of(namespace)).transpose()?;
     Ok(Some((devices, joined)))
-}
-
-/// The network namespace that a process was born in.
-fn network_of(process: &PidFd) -> Result<OwnedFd, Error> {
-    let path = format!("/proc/{}/ns/net", process.pid().as_raw_nonzero());
-    let file = fs::File::open(&path)
-        .map_err(|error| linux::Error::from_io("open namespace", &path, &error))?;
-    Ok(file.into())
 }
 
 /// What is right already is left, as lowering wants a capability.

@@ -34,3 +34,10 @@ pub use exec::{Progress, Starting, begin, exec};
 pub use plan::{MEMORY_FLAGS, MEMORY_MODES, group_of, mount_options};
 pub use request::{Confinement, CreateRequest, Created, ExecRequest, Rootfs, Stdio};
 pub use update::update;
+
+use std::os::fd::OwnedFd;
+
+fn copy_of(descriptor: &OwnedFd) -> Result<OwnedFd, linux::Error> {
+    let copy = descriptor.try_clone();
+    copy.map_err(|error| linux::Error::from_io("copy", "a descriptor", &error))
+}

@@ -43,9 +43,6 @@ pub(crate) fn plan(devices: &BTreeMap<String, NetDevice>) -> Result<NetDevices, 
 
 /// Moves them into the container's network namespace, and sets them up there.
 pub(crate) fn hand_over(devices: &NetDevices, namespace: BorrowedFd<'_>) -> Result<(), Error> {
-    if devices.is_empty() {
-        return Ok(());
-    }
     let (mut host, mut inside) = (Socket::open()?, open_in(namespace)?);
     let addresses = host.addresses()?;
     for (name, wanted) in devices {

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use linux::process::{PidFd, SingleThreaded};
-use oci::runtime::{Hooks, State, Status};
+use oci::runtime::{Hooks, State};
 use runtime::state::{Record, start_time};
 use runtime::{CreateRequest, Created, Newborn, Rootfs, Stdio};
 
@@ -46,13 +46,13 @@ pub(super) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
         let mut created = making.make(&token, false, Newborn::ready)?;
         console::hand_over(created.terminal.as_ref(), Some(socket))
             .and_then(|()| created.start().map_err(Failure::from))
-            .and_then(|()| making.started(&created))
+            .and_then(|()| making.started())
             .inspect_err(|_| making.undo(Some(&created)))?;
         return Ok(0);
     }
     if detach {
         let created = making.make(&token, false, Newborn::start)?;
-        making.started(&created).inspect_err(|_| making.undo(Some(&created)))?;
+        making.started().inspect_err(|_| making.undo(Some(&created)))?;
         return Ok(0);
     }
     making.attend(&token, parsed.has("keep"))
@@ -75,6 +75,10 @@ struct Making<'a> {
     id: &'a str,
     pid_file: Option<&'a str>,
     preserve: u32,
+    /// What is said of the container, once there is one.
+    state: State,
+    /// Its hooks for later, which are not the runtime's own affair.
+    hooks: Hooks,
     /// Never freed piece by piece: the process ends with its command.
     bundle: ManuallyDrop<Bundle>,
 }
@@ -95,7 +99,15 @@ impl<'a> Making<'a> {
             ));
         }
         let preserve = parsed.number("preserve-fds")?;
-        let making = Self { call, id, pid_file: parsed.value("pid-file"), preserve, bundle };
+        let all = bundle.spec.hooks.as_ref();
+        let hooks = all.map_or_else(Hooks::default, |all| Hooks {
+            poststart: all.poststart.clone(),
+            poststop: all.poststop.clone(),
+            ..Hooks::default()
+        });
+        let pid_file = parsed.value("pid-file");
+        let state = State::default();
+        let making = Self { call, id, pid_file, preserve, state, hooks, bundle };
         call.states.reserve(id, &runtime::group_of(id, &making.bundle.spec)?)?;
         Ok(making)
     }
@@ -103,10 +115,10 @@ impl<'a> Making<'a> {
     /// Runs the container in the foreground.
     fn attend(&mut self, token: &SingleThreaded, keep: bool) -> Result<u8, Failure> {
         let relay = console::Relay::prepare(token)?;
-        let must_run = self.bundle.terminal() || !self.hooks().poststart.is_empty();
+        let must_run = self.bundle.terminal() || !self.hooks.poststart.is_empty();
         let start = if must_run { Newborn::start } else { Newborn::launch };
         let mut created = self.make(token, false, start)?;
-        self.started(&created).inspect_err(|_| self.undo(Some(&created)))?;
+        self.started().inspect_err(|_| self.undo(Some(&created)))?;
         let terminal = created.terminal.take();
         let status = relay.run(&created.process, terminal)?;
         if !must_run {
@@ -161,48 +173,21 @@ impl<'a> Making<'a> {
         Ok(runtime::birth(token, request)?)
     }
 
-    /// What is said of the container from now on.
-    fn state(&self, process: &PidFd) -> State {
-        State {
-            oci_version: oci::runtime::VERSION.to_owned(),
-            id: self.id.to_owned(),
-            status: Status::Created,
-            pid: process.pid().as_raw_nonzero().get(),
-            bundle: self.bundle.directory.display().to_string(),
-            annotations: self.bundle.spec.annotations.clone(),
-        }
-    }
-
-    /// The hooks that are not the runtime's own affair.
-    fn hooks(&self) -> Hooks {
-        let all = self.bundle.spec.hooks.as_ref();
-        all.map_or_else(Hooks::default, |all| Hooks {
-            poststart: all.poststart.clone(),
-            poststop: all.poststop.clone(),
-            ..Hooks::default()
-        })
-    }
-
     /// What is to be done when the program runs.
-    fn started(&self, created: &Created) -> Result<(), Failure> {
-        let hooks = self.hooks();
-        if hooks.poststart.is_empty() {
-            return Ok(());
-        }
-        Ok(runtime::hook::started(&hooks.poststart, &self.state(&created.process))?)
+    fn started(&self) -> Result<(), Failure> {
+        Ok(runtime::hook::started(&self.hooks.poststart, &self.state)?)
     }
 
     /// Remembers the container, and writes the pid file.
-    fn record(&self, newborn: &Newborn) -> Result<(), Failure> {
-        let state = self.state(newborn.process());
-        let pid = state.pid;
+    fn record(&mut self, newborn: &Newborn) -> Result<(), Failure> {
+        self.state = newborn.state();
         let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.call.states.save(&Record {
-            state,
-            start_time: start_time(pid).unwrap_or(0),
+            state: self.state.clone(),
+            start_time: start_time(self.state.pid).unwrap_or(0),
             cgroup: newborn.cgroup().path().to_owned(),
             rootfs: self.bundle.rootfs()?.display().to_string(),
-            hooks: self.hooks(),
+            hooks: self.hooks.clone(),
             created: created_at.as_secs(),
         })?;
         write_pid_file(self.pid_file, newborn.process())
@@ -232,10 +217,7 @@ impl<'a> Making<'a> {
             drop(group.delete());
         }
         drop(self.call.states.remove(self.id));
-        let hooks = self.hooks();
-        if !hooks.poststop.is_empty() {
-            self.call.stopped(&hooks, &self.state(&created.process));
-        }
+        self.call.stopped(&self.hooks, &self.state);
     }
 }
 

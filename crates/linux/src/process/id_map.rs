@@ -2,9 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
-
-use super::{CloneOptions, Namespaces, PidFd, SingleThreaded, clone, exit};
+use super::{CloneOptions, Namespaces, PidFd, SingleThreaded, clone, exit, open_of};
 use crate::Error;
 
 /// Writes the id maps of a process whose user namespace has none yet, in the form of `uid_map` and
@@ -41,15 +39,10 @@ pub fn new_user_namespace(
         _ = rustix::io::read(&waiting, &mut [0; 1]);
         exit(0)
     })?;
-    let namespace = map_ids(&holder, users, groups).and_then(|()| open(&holder));
+    let namespace =
+        map_ids(&holder, users, groups).and_then(|()| open_of(&holder, Namespaces::USER));
     drop(held);
     // It has no more to tell.
     drop(holder.wait());
     namespace
-}
-
-fn open(holder: &PidFd) -> Result<OwnedFd, Error> {
-    let path = format!("/proc/{}/ns/user", holder.pid().as_raw_nonzero());
-    rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::new("open namespace", path, errno))
 }

@@ -136,7 +136,18 @@ pub fn open_own(kind: Namespaces) -> Result<OwnedFd, Error> {
         Namespaces::TIME => "time_for_children",
         _ => kind.file_name(),
     };
-    let path = format!("/proc/self/ns/{name}");
+    open(format!("/proc/self/ns/{name}"))
+}
+
+/// The namespace of one kind that a process is in.
+///
+/// # Errors
+/// What the kernel says: `ENOENT` when the process has ended.
+pub fn open_of(process: &PidFd, kind: Namespaces) -> Result<OwnedFd, Error> {
+    open(format!("/proc/{}/ns/{}", process.pid().as_raw_nonzero(), kind.file_name()))
+}
+
+fn open(path: String) -> Result<OwnedFd, Error> {
     rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::new("open namespace", path, errno))
 }

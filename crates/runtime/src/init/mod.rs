@@ -157,11 +157,7 @@ impl Rootfs {
         linux::mount::change_propagation("/", Propagation::Private, true)?;
         let below = Root::open(plan.place.as_deref().unwrap_or(Path::new("/")))?;
         linux::mount::attach(&plan.rootfs, &below)?;
-        let root = plan
-            .rootfs
-            .try_clone()
-            .map_err(|error| linux::Error::from_io("copy", "a descriptor", &error))?;
-        Ok(Self { root: Root::from_fd(root) })
+        Ok(Self { root: Root::from_fd(crate::copy_of(&plan.rootfs)?) })
     }
 
     /// Makes it the root, with its last attributes.

@@ -60,23 +60,18 @@ impl<'a> IdMapper<'a> {
         }
         let joined = self.container.joined.iter().find(|(kind, _)| *kind == Namespaces::USER);
         match joined {
-            Some((_, namespace)) => copy(namespace),
+            Some((_, namespace)) => Ok(crate::copy_of(namespace)?),
             None => Err(Error::invalid(place(), "has no id mappings to be mapped by")),
         }
     }
 
     fn of(&mut self, maps: IdMaps) -> Result<OwnedFd, Error> {
         if let Some((_, namespace)) = self.made.iter().find(|(known, _)| *known == maps) {
-            return copy(namespace);
+            return Ok(crate::copy_of(namespace)?);
         }
         let namespace = linux::process::new_user_namespace(self.token, &maps.users, &maps.groups)?;
-        let answer = copy(&namespace);
+        let answer = crate::copy_of(&namespace)?;
         self.made.push((maps, namespace));
-        answer
+        Ok(answer)
     }
-}
-
-fn copy(namespace: &OwnedFd) -> Result<OwnedFd, Error> {
-    let copy = namespace.try_clone();
-    copy.map_err(|error| linux::Error::from_io("copy", "a descriptor", &error).into())
 }

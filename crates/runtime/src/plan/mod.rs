@@ -61,26 +61,34 @@ pub(crate) struct Plan {
     pub hostname: Option<String>,
     /// NIS domain name.
     pub domainname: Option<String>,
-    /// Interfaces of the host's that it gets; the caller takes them from here.
-    pub net_devices: NetDevices,
     /// The control group's path.
     pub cgroup: String,
     /// What is run.
     pub process: ProcessPlan,
-    /// Hooks of the caller's, which it takes from here.
-    pub hooks_of_caller: Option<hook::OfCaller>,
-    /// Whether it has taken any.
+    /// Whether the caller has hooks of its own to run.
     pub waits_for_hooks: bool,
     /// Hooks of the container's own process.
     pub hooks: Option<hook::OfContainer>,
-    /// What hooks and listeners are told, but for number and status; the caller takes it from here.
-    pub state: State,
     /// Where hooks look for the root, which is otherwise nowhere to be seen before it is the root.
     pub place: Option<PathBuf>,
 }
 
+/// What the caller does beside.
+#[derive(Debug)]
+pub(crate) struct CallerPlan {
+    /// Hooks to run when all is mounted.
+    pub hooks: Option<hook::OfCaller>,
+    /// Interfaces of the host's to hand over.
+    pub net_devices: NetDevices,
+    /// What hooks and listeners are told, but for number and status.
+    pub state: State,
+}
+
 /// Reads the request and opens what it names.
-pub(crate) fn plan(token: &SingleThreaded, request: CreateRequest<'_>) -> Result<Plan, Error> {
+pub(crate) fn plan(
+    token: &SingleThreaded,
+    request: CreateRequest<'_>,
+) -> Result<(Plan, CallerPlan), Error> {
     let spec = request.spec;
     check_id(request.id)?;
     check_version(&spec.oci_version)?;
@@ -103,13 +111,12 @@ pub(crate) fn plan(token: &SingleThreaded, request: CreateRequest<'_>) -> Result
         Rootfs::Directory(path) if looks => Some(path.clone()),
         _ => None,
     };
+    let net_devices = net_devices(linux, &namespaces)?;
     let mut mapper = IdMapper::new(token, &namespaces);
-    Ok(Plan {
+    let plan = Plan {
         waits_for_hooks: hooks_of_caller.is_some(),
-        hooks_of_caller,
         hooks,
         place,
-        state,
         id: request.id.to_owned(),
         rootfs: open_rootfs(request.rootfs)?,
         rootfs_propagation: rootfs_propagation(linux)?,
@@ -121,7 +128,6 @@ pub(crate) fn plan(token: &SingleThreaded, request: CreateRequest<'_>) -> Result
         sysctls: sysctl::plan(&linux.sysctl, &namespaces)?,
         hostname: spec.hostname.clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname.clone().filter(|name| !name.is_empty()),
-        net_devices: net_devices(linux, &namespaces)?,
         cgroup: cgroup_path(request.id, linux)?,
         process: process::plan(
             process,
@@ -130,7 +136,8 @@ pub(crate) fn plan(token: &SingleThreaded, request: CreateRequest<'_>) -> Result
             request.preserve_descriptors,
         )?,
         namespaces,
-    })
+    };
+    Ok((plan, CallerPlan { hooks: hooks_of_caller, net_devices, state }))
 }
 
 fn state_of(spec: &Spec, id: &str, bundle: &Path) -> State {
