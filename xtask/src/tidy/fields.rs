@@ -148,7 +148,9 @@ fn tests(sources: &[Source]) -> BTreeSet<String> {
         let module = source.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs"));
         let Some(module) = module else { continue };
         for item in &source.syntax.items {
-            if let syn::Item::Fn(function) = item {
+            if let syn::Item::Fn(function) = item
+                && function.attrs.iter().any(|attribute| attribute.path().is_ident("test"))
+            {
                 tests.insert(format!("{module}::{}", function.sig.ident));
             }
         }

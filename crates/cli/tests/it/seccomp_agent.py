@@ -9,7 +9,7 @@ import struct
 import sys
 
 RECEIVE, SEND = 0xC0502100, 0xC0182101
-NOTIFICATION, RESPONSE = 80, 24
+NOTIFICATION = 80
 
 
 def answer(descriptor):

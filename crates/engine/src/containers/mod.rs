@@ -124,9 +124,7 @@ impl Containers {
             Error::failed("finish", "a request", stdx::ErrorKind::Internal, error)
         })?
     }
-}
 
-impl Containers {
     /// Does `remove` unless a container has the volume of this name; none comes to have it
     /// meanwhile.
     pub(crate) async fn unless_used(

@@ -5,7 +5,7 @@ use oci::runtime::Process;
 use runtime::{Confinement, Created, Error, ExecRequest, Stdio};
 use testkit::forked::Test;
 
-use crate::hardening::INSIDE;
+use crate::hardening::own_program_in;
 use crate::world::{World, piped, read, text};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -225,12 +225,14 @@ fn keyring(token: &SingleThreaded) {
 /// CVE-2019-5736, the second way: whoever enters a container runs what its `/proc/self/exe` is.
 fn own_program(token: &SingleThreaded) {
     let mut world = World::new("");
+    let commands = own_program_in(&mut world);
     let mut process = process(&world, "");
-    process.args = vec!["/proc/self/exe".to_owned()];
-    process.env.push(format!("{INSIDE}=1"));
     world.while_running(token, |container| {
-        let (_, output) = run(token, container, &process).unwrap();
-        assert_eq!(output, format!("{:?}\n", rustix::io::Errno::ROFS));
+        for command in commands {
+            process.args = vec![command.to_owned()];
+            let (_, output) = run(token, container, &process).unwrap();
+            assert_eq!(output, format!("{:?}\n", rustix::io::Errno::ROFS), "{command}");
+        }
     });
 }
 

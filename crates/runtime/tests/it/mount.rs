@@ -118,7 +118,7 @@ fn working_directory(token: &SingleThreaded) {
     assert!(world.root().join("made/for/it").is_dir());
 }
 
-/// A volume on tmpfs, where a file of root's and one of another user's lie.
+/// A volume where a file of root's and one of another user's lie.
 fn volume_with_owners(world: &World) -> String {
     let volume = world.directory.path().join("volume");
     fs::create_dir(&volume).unwrap();
