@@ -10,7 +10,7 @@ use crate::command::{self, DaemonCommand, Exit};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::session::{Globals, Session};
-use crate::{init, oci_runtime, report, start};
+use crate::{init, report, start};
 
 /// Runs the face that the command line asks for.
 pub(crate) fn run() -> ExitCode {
@@ -18,12 +18,12 @@ pub(crate) fn run() -> ExitCode {
     let name = original.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
     let first = original.get(1).map(OsString::as_os_str).unwrap_or_default();
     match (name.to_str(), first.to_str()) {
-        (Some("runc" | "brig-runtime"), _) => oci_runtime::main(&original, &original),
+        (Some("runc" | "brig-runtime"), _) => runtime_cli::main(&original, &original),
         (Some("brig-init"), _) => init::main(original.get(1..).unwrap_or_default()),
         (_, Some("runtime")) => {
             let mut arguments = original.clone();
             drop(arguments.remove(1));
-            oci_runtime::main(&arguments, &original)
+            runtime_cli::main(&arguments, &original)
         }
         (_, Some("init")) => init::main(original.get(2..).unwrap_or_default()),
         _ => match command_face(original) {

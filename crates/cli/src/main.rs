@@ -1,7 +1,7 @@
 //! The one binary, `brig`: commands, output, exit codes, choice of face.
 //!
 //! ```text
-//! main ─▶ face ─┬─ runtime   the OCI command line (oci_runtime)
+//! main ─▶ face ─┬─ runtime   the OCI command line (crate runtime_cli)
 //!               ├─ init      process 1 of a container (init)
 //!               ├─ daemon    forks the launcher, then daemon::run
 //!               └─ command   session ─▶ command tree ─▶ one command ─▶ docker_api::Client
@@ -16,7 +16,6 @@ mod environment;
 mod error;
 mod face;
 mod init;
-mod oci_runtime;
 mod options;
 mod output;
 mod refused;

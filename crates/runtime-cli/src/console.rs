@@ -8,11 +8,11 @@ use linux::process::{ExitStatus, PidFd, SingleThreaded};
 use linux::signal::SignalFd;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::Failure;
+use crate::Failure;
 
 /// Sends the master of the container's terminal to whoever listens at the socket, with a name as
 /// runc's protocol has it.
-pub(super) fn hand_over(terminal: Option<&OwnedFd>, socket: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn hand_over(terminal: Option<&OwnedFd>, socket: Option<&str>) -> Result<(), Failure> {
     let (Some(terminal), Some(socket)) = (terminal, socket) else { return Ok(()) };
     let connection = std::os::unix::net::UnixStream::connect(socket)
         .map_err(|error| format!("connect to console socket {socket}: {error}"))?;
@@ -27,13 +27,13 @@ const MASTER: u64 = 2;
 const INPUT: u64 = 3;
 
 /// Passes signals, input and output between the caller and the container.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     signals: SignalFd,
 }
 
 impl Relay {
     /// Blocks signals, so that none is lost between the container's birth and the waiting.
-    pub(super) fn prepare(_token: &SingleThreaded) -> Result<Self, Failure> {
+    pub(crate) fn prepare(_token: &SingleThreaded) -> Result<Self, Failure> {
         // What the program itself does wrong must still end it.
         let own = [4, 5, 6, 7, 8, 9, 11, 19, 31, 32, 33];
         let all: Vec<i32> = (1..=64).filter(|number| !own.contains(number)).collect();
@@ -41,7 +41,7 @@ impl Relay {
     }
 
     /// Until the process has ended.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         process: &PidFd,
         terminal: Option<OwnedFd>,

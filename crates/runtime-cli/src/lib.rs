@@ -31,7 +31,7 @@ use log::Log;
 /// Runs one command of the OCI command line. `arguments` begins with the program's name, the word
 /// `runtime` is left out; `original` are the arguments the program was started with, for starting
 /// it again from a read-only mount.
-pub(crate) fn main(arguments: &[OsString], original: &[OsString]) -> ExitCode {
+pub fn main(arguments: &[OsString], original: &[OsString]) -> ExitCode {
     let words: Vec<String> =
         arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let global = match Parsed::read(&words, GLOBAL_FLAGS) {

@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 
 use oci::runtime::{Spec, spec_from_json};
 
-use super::Failure;
+use crate::Failure;
 
 /// A bundle that was read.
-pub(super) struct Bundle {
+pub(crate) struct Bundle {
     /// Absolute.
-    pub(super) directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Its configuration.
-    pub(super) spec: Spec,
+    pub(crate) spec: Spec,
 }
 
 impl Bundle {
     /// Reads the bundle in this directory, the present one when `None`.
-    pub(super) fn read(directory: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn read(directory: Option<&str>) -> Result<Self, Failure> {
         let directory = Path::new(directory.unwrap_or("."));
         let absolute = std::path::absolute(directory)
             .map_err(|error| format!("bundle {}: {error}", directory.display()))?;
@@ -29,7 +29,7 @@ impl Bundle {
     }
 
     /// The root file system's directory.
-    pub(super) fn rootfs(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn rootfs(&self) -> Result<PathBuf, Failure> {
         let root = self.spec.root.as_ref().map(|root| root.path.as_str());
         match root {
             Some(path) if !path.is_empty() => Ok(self.directory.join(path)),
@@ -38,7 +38,7 @@ impl Bundle {
     }
 
     /// Whether the process wants a terminal.
-    pub(super) fn terminal(&self) -> bool {
+    pub(crate) fn terminal(&self) -> bool {
         self.spec.process.as_ref().is_some_and(|process| process.terminal)
     }
 }

@@ -7,12 +7,12 @@ use oci::runtime::{State, Status};
 use runtime::Error;
 use runtime::state::{Record, process_of};
 
-use super::arguments::{Flag, Parsed};
-use super::log::print;
-use super::{Call, Failure};
+use crate::arguments::{Flag, Parsed};
+use crate::log::print;
+use crate::{Call, Failure};
 
 /// `start ID`: opens the gate; returns when the program runs.
-pub(super) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     let record = call.states.load(parsed.only_id()?)?;
     let status = call.states.status(&record);
@@ -31,7 +31,7 @@ pub(super) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
 }
 
 /// `kill [--all] ID [SIGNAL]`.
-pub(super) fn kill(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn kill(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[Flag::switch("all", Some('a'))])?;
     let record = call.states.load(parsed.id()?)?;
     let name = parsed.rest.get(1).map_or("TERM", String::as_str);
@@ -54,7 +54,7 @@ pub(super) fn kill(call: &Call, words: &[String]) -> Result<u8, Failure> {
 }
 
 /// `delete [--force] ID`.
-pub(super) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[Flag::switch("force", Some('f'))])?;
     let id = parsed.only_id()?;
     let record = match call.states.load(id) {
@@ -115,7 +115,7 @@ fn end(process: &PidFd) -> Result<(), Failure> {
 }
 
 /// `pause ID`.
-pub(super) fn pause(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn pause(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     let record = call.states.load(parsed.only_id()?)?;
     match call.states.status(&record) {
@@ -127,7 +127,7 @@ pub(super) fn pause(call: &Call, words: &[String]) -> Result<u8, Failure> {
 }
 
 /// `resume ID`.
-pub(super) fn resume(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn resume(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     let record = call.states.load(parsed.only_id()?)?;
     match call.states.status(&record) {
@@ -138,14 +138,14 @@ pub(super) fn resume(call: &Call, words: &[String]) -> Result<u8, Failure> {
 }
 
 /// `state ID`.
-pub(super) fn state(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn state(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     let record = call.states.load(parsed.only_id()?)?;
     Ok(print(&format!("{:#}\n", shown(call, &record)?)))
 }
 
 /// `list [--quiet] [--format table|json]`.
-pub(super) fn list(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn list(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let flags = [Flag::value("format", Some('f')), Flag::switch("quiet", Some('q'))];
     let parsed = Parsed::read(words, &flags)?;
     let records = call.states.list()?;
@@ -164,7 +164,7 @@ pub(super) fn list(call: &Call, words: &[String]) -> Result<u8, Failure> {
 }
 
 /// `ps [--format table|json] ID`.
-pub(super) fn ps(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn ps(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[Flag::value("format", Some('f'))])?;
     let record = call.states.load(parsed.only_id()?)?;
     let pids = group_of(&record)?.processes()?;
@@ -230,10 +230,10 @@ fn time(seconds: u64) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-pub(super) fn group_of(record: &Record) -> Result<Group, Failure> {
+pub(crate) fn group_of(record: &Record) -> Result<Group, Failure> {
     Ok(Group::open(Layout::detect()?, &record.cgroup)?)
 }
 
-pub(super) fn conflict(operation: &'static str, status: Status) -> Failure {
+pub(crate) fn conflict(operation: &'static str, status: Status) -> Failure {
     Error::Conflict { operation, status: format!("{status:?}").to_lowercase() }.into()
 }

@@ -8,9 +8,9 @@ use oci::runtime::{Hooks, State};
 use runtime::state::{Record, start_time};
 use runtime::{CreateRequest, Created, Newborn, Rootfs, Stdio};
 
-use super::arguments::{Flag, Parsed};
-use super::bundle::Bundle;
-use super::{Call, Failure, console};
+use crate::arguments::{Flag, Parsed};
+use crate::bundle::Bundle;
+use crate::{Call, Failure, console};
 
 const FLAGS: &[Flag] = &[
     Flag::value("bundle", Some('b')),
@@ -25,7 +25,7 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// `create [flags] ID`: the process waits for `start`.
-pub(super) fn create(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn create(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = read(words)?;
     let token = call.seal()?;
     let mut making = Making::begin(call, &parsed, true)?;
@@ -36,7 +36,7 @@ pub(super) fn create(call: &Call, words: &[String]) -> Result<u8, Failure> {
 }
 
 /// `run [flags] ID`: create, start, wait, delete.
-pub(super) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = read(words)?;
     let token = call.seal()?;
     let detach = parsed.has("detach");
@@ -222,7 +222,7 @@ impl<'a> Making<'a> {
 }
 
 /// The number only, no line end, as runc has it.
-pub(super) fn write_pid_file(path: Option<&str>, process: &PidFd) -> Result<(), Failure> {
+pub(crate) fn write_pid_file(path: Option<&str>, process: &PidFd) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let text = process.pid().as_raw_nonzero().to_string();
     stdx::fs::write_atomic(path.as_ref(), text.as_bytes(), stdx::fs::Durability::Volatile)

@@ -6,26 +6,26 @@ use std::process::ExitCode;
 
 /// Where failures are written.
 #[derive(Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     file: Option<std::fs::File>,
     json: bool,
 }
 
 impl Log {
     /// A file, to which is appended, or standard error.
-    pub(super) fn open(path: Option<&str>, format: Option<&str>) -> Self {
+    pub(crate) fn open(path: Option<&str>, format: Option<&str>) -> Self {
         let open = |path| OpenOptions::new().append(true).create(true).open(path).ok();
         Self { file: path.and_then(open), json: format == Some("json") }
     }
 
     /// Tells why, and gives the exit code.
-    pub(super) fn failed(&self, message: &str, code: u8) -> ExitCode {
+    pub(crate) fn failed(&self, message: &str, code: u8) -> ExitCode {
         self.tell("error", message);
         ExitCode::from(code)
     }
 
     /// Tells what does not keep the command from going on.
-    pub(super) fn warn(&self, message: &str) {
+    pub(crate) fn warn(&self, message: &str) {
         self.tell("warning", message);
     }
 
@@ -50,7 +50,7 @@ impl Log {
 }
 
 /// Writes a result. A reader that went away is no failure.
-pub(super) fn print(text: &str) -> u8 {
+pub(crate) fn print(text: &str) -> u8 {
     drop(std::io::stdout().write_all(text.as_bytes()));
     0
 }

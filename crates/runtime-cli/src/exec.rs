@@ -5,10 +5,10 @@ use oci::runtime::{Capabilities, Process, State, Status, User};
 use runtime::state::process_of;
 use runtime::{Confinement, ExecRequest, Stdio};
 
-use super::arguments::{Flag, Parsed};
-use super::bundle::Bundle;
-use super::create::write_pid_file;
-use super::{Call, Failure, console};
+use crate::arguments::{Flag, Parsed};
+use crate::bundle::Bundle;
+use crate::create::write_pid_file;
+use crate::{Call, Failure, console};
 
 const FLAGS: &[Flag] = &[
     Flag::value("console-socket", None),
@@ -32,7 +32,7 @@ const FLAGS: &[Flag] = &[
 
 /// `exec [flags] ID COMMAND…` or `exec -p process.json ID`. A failure before the program runs is
 /// 255, as runc has it.
-pub(super) fn exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
     try_exec(call, words).map_err(|failure| Failure {
         message: format!("exec failed: {}", failure.message),
         exit_code: 255,
@@ -176,7 +176,7 @@ mod tests {
     use oci::runtime::{Capabilities, Process};
 
     use super::{FLAGS, group_path, process, user_of};
-    use crate::oci_runtime::arguments::{Flag, Parsed};
+    use crate::arguments::{Flag, Parsed};
 
     #[test]
     fn users_are_numbers() {

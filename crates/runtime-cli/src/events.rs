@@ -8,17 +8,17 @@ use linux::event::{Epoll, Interest, TimerFd};
 use runtime::state::process_of;
 use serde_json::{Value, json};
 
-use super::arguments::{Flag, Parsed};
-use super::control::group_of;
-use super::log::print;
-use super::{Call, Failure};
+use crate::arguments::{Flag, Parsed};
+use crate::control::group_of;
+use crate::log::print;
+use crate::{Call, Failure};
 
 const PROCESS: u64 = 0;
 const TIMER: u64 = 1;
 const MEMORY: u64 = 2;
 
 /// `events [--interval TIME] [--stats] ID`: one line of JSON each; until the container ends.
-pub(super) fn events(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn events(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let flags = [Flag::value("interval", None), Flag::switch("stats", None)];
     let parsed = Parsed::read(words, &flags)?;
     let interval = interval(parsed.value("interval").unwrap_or("5s"))?;

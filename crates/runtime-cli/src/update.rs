@@ -4,9 +4,9 @@ use std::io::Read;
 
 use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources, Status};
 
-use super::arguments::{Flag, Parsed};
-use super::control::{conflict, group_of};
-use super::{Call, Failure};
+use crate::arguments::{Flag, Parsed};
+use crate::control::{conflict, group_of};
+use crate::{Call, Failure};
 
 const FLAGS: &[Flag] = &[
     Flag::value("resources", Some('r')),
@@ -31,7 +31,7 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// `update [-r FILE|-] [limits] ID`.
-pub(super) fn update(call: &Call, words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn update(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, FLAGS)?;
     for flag in ["l3-cache-schema", "mem-bw-schema"] {
         if parsed.value(flag).is_some() {
@@ -113,7 +113,7 @@ fn bytes(parsed: &Parsed, name: &str) -> Result<Option<i64>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::{FLAGS, from_flags};
-    use crate::oci_runtime::arguments::Parsed;
+    use crate::arguments::Parsed;
 
     fn read(text: &str) -> Option<oci::runtime::Resources> {
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();

@@ -2,33 +2,33 @@
 //! that is no flag ends them.
 
 /// One flag that a command knows.
-pub(super) struct Flag {
+pub(crate) struct Flag {
     name: &'static str,
     short: Option<char>,
     takes_value: bool,
 }
 
 impl Flag {
-    pub(super) const fn switch(name: &'static str, short: Option<char>) -> Self {
+    pub(crate) const fn switch(name: &'static str, short: Option<char>) -> Self {
         Self { name, short, takes_value: false }
     }
 
-    pub(super) const fn value(name: &'static str, short: Option<char>) -> Self {
+    pub(crate) const fn value(name: &'static str, short: Option<char>) -> Self {
         Self { name, short, takes_value: true }
     }
 }
 
 /// Flags that were given, and what is left.
 #[derive(Debug, Default)]
-pub(super) struct Parsed {
+pub(crate) struct Parsed {
     given: Vec<(&'static str, String)>,
     /// The words after the flags.
-    pub(super) rest: Vec<String>,
+    pub(crate) rest: Vec<String>,
 }
 
 impl Parsed {
     /// Reads `words`; the error is the message to show.
-    pub(super) fn read(words: &[String], known: &[Flag]) -> Result<Self, String> {
+    pub(crate) fn read(words: &[String], known: &[Flag]) -> Result<Self, String> {
         let mut parsed = Self::default();
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -64,28 +64,28 @@ impl Parsed {
     }
 
     /// The last value of a flag.
-    pub(super) fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.values(name).last()
     }
 
     /// All values of a flag.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.given.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether a switch is on.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.value(name).is_some_and(|value| value != "false")
     }
 
     /// A number, 0 when absent.
-    pub(super) fn number(&self, name: &str) -> Result<u32, String> {
+    pub(crate) fn number(&self, name: &str) -> Result<u32, String> {
         let Some(value) = self.value(name) else { return Ok(0) };
         value.parse().map_err(|_| format!("--{name}: {value:?} is not a number"))
     }
 
     /// The first word after the flags, which must be there.
-    pub(super) fn id(&self) -> Result<&str, String> {
+    pub(crate) fn id(&self) -> Result<&str, String> {
         match self.rest.first() {
             Some(id) if !id.is_empty() => Ok(id),
             _ => Err("a container id is needed".to_owned()),
@@ -93,7 +93,7 @@ impl Parsed {
     }
 
     /// Nothing may follow the id.
-    pub(super) fn only_id(&self) -> Result<&str, String> {
+    pub(crate) fn only_id(&self) -> Result<&str, String> {
         match self.rest.get(1) {
             None => self.id(),
             Some(word) => Err(format!("unexpected argument: {word}")),

@@ -3,12 +3,12 @@
 use linux::seccomp::Architecture;
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::arguments::Parsed;
-use super::log::print;
+use crate::Failure;
+use crate::arguments::Parsed;
+use crate::log::print;
 
 /// `features`: as JSON.
-pub(super) fn features(words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn features(words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     if let Some(word) = parsed.rest.first() {
         return Err(format!("unexpected argument: {word}").into());

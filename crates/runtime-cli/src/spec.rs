@@ -7,11 +7,11 @@ use oci::runtime::{
     Spec,
 };
 
-use super::Failure;
-use super::arguments::{Flag, Parsed};
+use crate::Failure;
+use crate::arguments::{Flag, Parsed};
 
 /// `spec [--bundle DIR]`: writes `config.json`; one that exists is left alone.
-pub(super) fn spec(words: &[String]) -> Result<u8, Failure> {
+pub(crate) fn spec(words: &[String]) -> Result<u8, Failure> {
     let flags = [Flag::value("bundle", Some('b')), Flag::switch("rootless", None)];
     let parsed = Parsed::read(words, &flags)?;
     if parsed.has("rootless") {
