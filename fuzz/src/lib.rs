@@ -1,5 +1,8 @@
 //! What targets share.
 
+pub mod edit;
+pub mod sandbox;
+
 use std::path::PathBuf;
 
 /// Moves this thread, and those it starts later, into a network that has only a loopback.
