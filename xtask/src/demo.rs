@@ -19,7 +19,7 @@ http.server.HTTPServer(('', 8080), Page).serve_forever()
 /// Shows every step of the tour with its output; ends at the first that fails.
 pub(crate) fn run() -> Result<()> {
     peers::install()?;
-    let brig = Brig::new(&release::build()?);
+    let brig = Brig::new(&release::build()?.brig.display().to_string());
     let registry = Registry::start();
     registry.push(&image::python(), "library/python:3.11-slim");
     brig.mirror_docker_io(registry.address());

@@ -1,6 +1,7 @@
 //! `exec`.
 
 use linux::cgroup::{Group, Layout};
+use linux::process::ExitStatus;
 use oci::runtime::{Capabilities, Process, State, Status, User};
 use runtime::state::process_of;
 use runtime::{Confinement, ExecRequest, Stdio};
@@ -44,20 +45,18 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let id = parsed.id()?;
     let token = call.seal()?;
     let record = call.states.load(id)?;
-    match call.states.status(&record) {
-        Status::Stopped => return Err("cannot exec in a stopped container".to_owned().into()),
-        Status::Paused if !parsed.has("ignore-paused") => {
-            return Err("cannot exec in a paused container (use --ignore-paused)"
-                .to_owned()
-                .into());
-        }
-        _ => {}
-    }
     let target = process_of(&record).ok_or("cannot exec in a stopped container".to_owned())?;
+    let layout = Layout::detect()?;
+    let mut group = Group::open(layout, &record.cgroup)?;
+    if !parsed.has("ignore-paused") && group.is_frozen().unwrap_or(false) {
+        return Err("cannot exec in a paused container (use --ignore-paused)".to_owned().into());
+    }
+    if let Some(below) = parsed.value("cgroup") {
+        group = Group::open(layout, &group_path(below, &record.cgroup)?)?;
+    }
     let bundle = Bundle::read(Some(&record.state.bundle))?;
     let process = process(&parsed, bundle.spec.process.unwrap_or_default())?;
     let confinement = bundle.spec.linux.as_ref().map(Confinement::of).unwrap_or_default();
-    let group = Group::open(Layout::detect()?, &group_path(&parsed, &record.cgroup)?)?;
     let detach = parsed.has("detach");
     let socket = parsed.value("console-socket");
     if detach && process.terminal && socket.is_none() {
@@ -77,24 +76,38 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
         cgroup: Some(&group),
         preserve_descriptors: parsed.number("preserve-fds")?,
     };
-    let mut created = runtime::exec(&token, request)?;
-    let started = write_pid_file(parsed.value("pid-file"), &created.process)
-        .and_then(|()| console::hand_over(created.terminal.as_ref(), socket))
-        .and_then(|()| created.start().map_err(Failure::from));
-    if let Err(failure) = started {
-        drop(created.process.signal(9));
-        drop(created.process.wait());
-        return Err(failure);
+    let starting = runtime::begin(&token, request)?;
+    let pid_file = parsed.value("pid-file");
+    match relay {
+        Some(relay) if !process.terminal => {
+            let created = starting.launch(|process| write_pid_file(pid_file, process))?;
+            let status = relay.run(&created.process, None)?;
+            created.verdict()?;
+            Ok(exit_code(status))
+        }
+        relay => {
+            let mut created = starting.wait_at_gate()?;
+            let started = write_pid_file(pid_file, &created.process)
+                .and_then(|()| console::hand_over(created.terminal.as_ref(), socket))
+                .and_then(|()| created.start().map_err(Failure::from));
+            if let Err(failure) = started {
+                drop(created.process.signal(9));
+                drop(created.process.wait());
+                return Err(failure);
+            }
+            let Some(relay) = relay else { return Ok(0) };
+            let terminal = created.terminal.take().filter(|_| socket.is_none());
+            Ok(exit_code(relay.run(&created.process, terminal)?))
+        }
     }
-    let Some(relay) = relay else { return Ok(0) };
-    let terminal = created.terminal.take().filter(|_| socket.is_none());
-    let status = relay.run(&created.process, terminal)?;
-    Ok(u8::try_from(status.code()).unwrap_or(255))
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    u8::try_from(status.code()).unwrap_or(255)
 }
 
 /// A group below the container's own; never one above it.
-fn group_path(parsed: &Parsed, container: &str) -> Result<String, Failure> {
-    let Some(wanted) = parsed.value("cgroup") else { return Ok(container.to_owned()) };
+fn group_path(wanted: &str, container: &str) -> Result<String, Failure> {
     let parts: Vec<&str> = wanted.split('/').filter(|part| !part.is_empty()).collect();
     if parts.iter().any(|part| matches!(*part, "." | "..") || part.contains(':')) {
         return Err(format!("--cgroup {wanted:?} is not a group below the container's").into());
@@ -176,7 +189,7 @@ mod tests {
     use oci::runtime::{Capabilities, Process};
 
     use super::{FLAGS, group_path, process, user_of};
-    use crate::arguments::{Flag, Parsed};
+    use crate::arguments::Parsed;
 
     #[test]
     fn users_are_numbers() {
@@ -204,11 +217,7 @@ mod tests {
 
     #[test]
     fn groups_stay_below() {
-        let of = |value: &str| {
-            let words = ["--cgroup".to_owned(), value.to_owned()];
-            let parsed = Parsed::read(&words, &[Flag::value("cgroup", None)]).unwrap();
-            group_path(&parsed, "/brig/x").ok()
-        };
+        let of = |wanted: &str| group_path(wanted, "/brig/x").ok();
         assert_eq!(of("a/b").as_deref(), Some("/brig/x/a/b"));
         assert_eq!(of("/").as_deref(), Some("/brig/x"));
         assert_eq!(of("../y"), None);

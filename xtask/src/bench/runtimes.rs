@@ -62,13 +62,15 @@ pub(super) fn rows(world: &World, table: &mut Table) -> Result<()> {
         if table.wants(name) {
             let bundle = bundle(world, &format!("run-{number}"), change)?;
             if matches!(change, Change::Nothing) {
-                println!("the kernel's own part of a container: {} ms", floor(&bundle)?.trim());
+                println!("the kernel's own part of a container: {} ms", floor(&bundle, &[])?);
             }
             runtimes.run(table, name, &bundle, (&bounds, aim))?;
         }
     }
     if table.wants(others[0]) {
-        runtimes.exec(table, others[0], &bundle(world, "exec", Change::Nothing)?)?;
+        let bundle = bundle(world, "exec", Change::Nothing)?;
+        println!("the kernel's own part of an exec: {} ms", floor(&bundle, &["exec"])?);
+        runtimes.exec(table, others[0], &bundle)?;
     }
     if others[1..].iter().any(|name| table.wants(name)) {
         runtimes.life(table, &others[1..], &bundle(world, "life", Change::Nothing)?)?;
@@ -93,27 +95,26 @@ fn remove_parent_groups() -> Result<()> {
     Ok(())
 }
 
-/// Name, program and first word of each.
+/// Name and program of each.
 struct Runtimes {
-    all: [(&'static str, PathBuf, Option<&'static str>); 3],
+    all: [(&'static str, PathBuf); 3],
 }
 
 impl Runtimes {
     fn new(world: &World) -> Result<Self> {
-        let brig = world.brig.program().to_owned();
         Ok(Self {
             all: [
-                ("brig", brig, Some("runtime")),
-                ("runc", "runc".into(), None),
-                ("crun", super::crun::program()?, None),
+                ("brig", world.runtime.clone()),
+                ("runc", "runc".into()),
+                ("crun", super::crun::program()?),
             ],
         })
     }
 
     fn command(&self, index: usize, words: &[&str]) -> Command {
-        let (name, program, word) = &self.all[index];
+        let (name, program) = &self.all[index];
         let mut command = stdx::process::command(program);
-        command.args(word).arg("--root").arg(Path::new(STATE).join(name)).args(words);
+        command.arg("--root").arg(Path::new(STATE).join(name)).args(words);
         command
     }
 
@@ -231,15 +232,15 @@ impl Runtimes {
     }
 }
 
-/// The median of the system calls of a container alone, in milliseconds.
-fn floor(bundle: &Path) -> Result<String> {
+/// The median of the system calls of a container, or of an exec, alone, in milliseconds.
+fn floor(bundle: &Path, words: &[&str]) -> Result<String> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/floor.c");
     let program = bundle.join("floor");
     let mut compiler = stdx::process::command("cc");
     stdx::process::output(compiler.args(["-O2", "-o"]).arg(&program).arg(source))?;
     let mut command = stdx::process::command(&program);
-    command.arg(bundle.join("rootfs")).args(["brig-bench-floor", "100"]);
-    Ok(String::from_utf8(stdx::process::output(&mut command)?.stdout)?)
+    command.arg(bundle.join("rootfs")).args(["brig-bench-floor", "100"]).args(words);
+    Ok(String::from_utf8(stdx::process::output(&mut command)?.stdout)?.trim().to_owned())
 }
 
 /// A bundle as `runc spec` makes it, with busybox as its root, no terminal, an absolute cgroup.

@@ -21,16 +21,18 @@ pub(super) struct World {
     pub(super) dockerd: Background,
     pub(super) containerd: Background,
     pub(super) directory: tempfile::TempDir,
+    /// `brig-runtime`.
+    pub(super) runtime: PathBuf,
 }
 
 impl World {
     pub(super) fn build() -> Result<Self> {
-        let program = release::build()?;
+        let release = release::build()?;
         let directory = tempfile::tempdir()?;
         let registry = Registry::start();
         let layout = testkit::image::busybox(&directory.path().join("busybox"));
         registry.push(&layout, "library/busybox:latest");
-        let brig = Brig::new(&program);
+        let brig = Brig::new(&release.brig.display().to_string());
         brig.mirror_docker_io(registry.address());
         let brig_daemon = start_brig(&brig);
         let (containerd, dockerd, docker_socket) = start_docker(directory.path(), &registry)?;
@@ -42,6 +44,7 @@ impl World {
             dockerd,
             containerd,
             directory,
+            runtime: release.runtime,
         };
         world.pull_busybox(&layout)?;
         Ok(world)

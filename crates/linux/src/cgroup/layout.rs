@@ -161,7 +161,7 @@ struct Found {
 fn parse_mountinfo(table: &str) -> Vec<Found> {
     let mut all: Vec<(String, Found)> = Vec::new();
     for line in table.lines() {
-        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let Some((left, right)) = line.split_once(" - cgroup") else { continue };
         let left: Vec<&str> = left.split(' ').collect();
         let right: Vec<&str> = right.split(' ').collect();
         let (Some(&device), Some(&"/"), Some(&point)) = (left.get(2), left.get(3), left.get(4))
@@ -170,12 +170,12 @@ fn parse_mountinfo(table: &str) -> Vec<Found> {
         };
         let Some(&kind) = right.first() else { continue };
         let found = match kind {
-            "cgroup2" => Found {
+            "2" => Found {
                 version: Version::V2,
                 mount_point: unescape(point).into(),
                 controllers: Vec::new(),
             },
-            "cgroup" => Found {
+            "" => Found {
                 version: Version::V1,
                 mount_point: unescape(point).into(),
                 controllers: v1_controllers(right.get(2).copied().unwrap_or_default()),

@@ -9,8 +9,8 @@
 //! This is a short cut and no more: it decides from the words only, and when it passes somebody by,
 //! or anything fails, the program begins as ever and seals itself later, with messages.
 //!
-//! A program that wants it names the symbol to its linker, `-e brig_entry`; everywhere else it is
-//! dead code. Nothing here may need a relocation, a stack protector or a function of the C library.
+//! A program that wants it names the symbol to its linker, `-e brig_entry` or, where every word is
+//! the runtime's, `-e brig_runtime_entry`; everywhere else it is dead code. Nothing here may need a relocation, a stack protector or a function of the C library.
 
 // SAFETY: reached only as the first instructions of a process (System V ABI, "Process
 // Initialization"): the stack holds argc, argv, null, envp, null; `rdx` holds a function for
@@ -25,6 +25,19 @@ core::arch::global_asm!(
 3:  .asciz ""
     .popsection
     .pushsection .text.brig_entry, "ax", @progbits
+    # Of the executable that is nothing but the runtime: `PROGRAM ...`.
+    .globl brig_runtime_entry
+    .hidden brig_runtime_entry
+    .type brig_runtime_entry, @function
+brig_runtime_entry:
+    endbr64
+    mov r8, [rsp]                       # argc
+    lea r9, [rsp + 8]                   # argv
+    cmp r8, 2
+    jb 90f
+    mov ecx, 1
+    jmp 30f
+    .size brig_runtime_entry, . - brig_runtime_entry
     .globl brig_entry
     .hidden brig_entry
     .type brig_entry, @function

@@ -25,6 +25,7 @@ use oci::runtime::{State, Status};
 
 use self::entry::Entry;
 use crate::request::{Created, ExecRequest};
+use crate::seccomp::Filter;
 use crate::{Error, channel, init, plan};
 
 pub use self::starting::{Progress, Starting};
@@ -59,6 +60,7 @@ pub fn begin(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Startin
     plan::check_id(id)?;
     let plan = plan::process(process, &confinement, stdio, preserve_descriptors)?;
     linux::process::set_dumpable(false)?;
+    let notifies = plan.seccomp.as_ref().is_some_and(Filter::notifies);
     let entry =
         Entry { keyring: init::keyring(id)?, target, namespaces: namespaces_of(target)?, cgroup };
     let (parent, child) = channel::pair(state.cloned().unwrap_or_else(|| state_of(id, target)))?;
@@ -68,7 +70,7 @@ pub fn begin(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Startin
         ..CloneOptions::default()
     };
     let go_between = linux::process::clone(token, &options, move || entry.live(plan, &child))?;
-    Ok(Starting::new(parent, go_between))
+    Ok(Starting::new(parent, go_between, notifies))
 }
 
 /// All that is known of a container when nobody says more.
@@ -82,20 +84,16 @@ fn state_of(id: &str, target: &PidFd) -> State {
     }
 }
 
-/// The kinds in which the container differs from the caller. The kernel refuses to enter the user
-/// namespace one is in.
+/// All kinds; entering one that the caller is in already changes nothing. But the kernel refuses to
+/// enter the user namespace one is in, and may not know of time namespaces.
 fn namespaces_of(target: &PidFd) -> Result<Namespaces, Error> {
-    let mut kinds = Namespaces::NONE;
-    for kind in [
-        Namespaces::USER,
-        Namespaces::MOUNT,
-        Namespaces::PID,
-        Namespaces::NETWORK,
-        Namespaces::IPC,
-        Namespaces::UTS,
-        Namespaces::CGROUP,
-        Namespaces::TIME,
-    ] {
+    let mut kinds = Namespaces::MOUNT
+        | Namespaces::PID
+        | Namespaces::NETWORK
+        | Namespaces::IPC
+        | Namespaces::UTS
+        | Namespaces::CGROUP;
+    for kind in [Namespaces::USER, Namespaces::TIME] {
         if identity("self", kind)? != identity(&target.pid().as_raw_nonzero().to_string(), kind)? {
             kinds |= kind;
         }

@@ -20,6 +20,8 @@ pub struct Starting {
     go_between: PidFd,
     process: Option<PidFd>,
     is_gate_open: bool,
+    /// Whether a listener is to be told of it.
+    notifies: bool,
 }
 
 /// How far a process has come.
@@ -37,8 +39,8 @@ pub enum Progress {
 }
 
 impl Starting {
-    pub(super) fn new(parent: Parent, go_between: PidFd) -> Self {
-        Self { parent, go_between, process: None, is_gate_open: false }
+    pub(super) fn new(parent: Parent, go_between: PidFd, notifies: bool) -> Self {
+        Self { parent, go_between, process: None, is_gate_open: false, notifies }
     }
 
     /// Becomes readable when there is something to be heard, and when the go-between has ended.
@@ -84,7 +86,52 @@ impl Starting {
     /// As [`Created::start`], when it has failed or ended before.
     pub fn open_gate(&mut self) -> Result<(), Error> {
         self.is_gate_open = true;
-        self.parent.open_gate(self.process.as_ref().unwrap_or(&self.go_between))
+        self.parent.open_gate(self.newest())
+    }
+
+    /// Waits only until it is known which process it is, tells it to `known`, and opens the gate
+    /// before the process is there. Whether the program could be run is for [`Created::verdict`] to
+    /// say when the process has ended: a caller who only waits for the end is not woken before. For
+    /// a process without terminal, whose other end would come later.
+    ///
+    /// # Errors
+    /// What `known` says, or as [`crate::exec`]. Nothing is left behind then.
+    pub fn launch<E: From<Error>>(
+        self,
+        known: impl FnOnce(&PidFd) -> Result<(), E>,
+    ) -> Result<Created, E> {
+        if self.notifies {
+            // Somebody has to introduce the process to its listener.
+            let mut created = self.wait_at_gate()?;
+            let started = known(&created.process).and_then(|()| Ok(created.start()?));
+            return started.inspect_err(|_| end(&created.process)).map(|()| created);
+        }
+        let mut starting = self;
+        let opened = starting.wait_born().map_err(E::from).and_then(|()| {
+            known(starting.newest())?;
+            Ok(starting.open_gate()?)
+        });
+        match opened {
+            Ok(()) => Ok(starting.into_created(Ok(None))?),
+            Err(error) => {
+                starting.known().for_each(end);
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the process has been named.
+    fn wait_born(&mut self) -> Result<(), Error> {
+        while self.process.is_none() && matches!(self.advance()?, Progress::Pending) {
+            if self.process.is_none() {
+                self.wait();
+            }
+        }
+        Ok(())
+    }
+
+    fn newest(&self) -> &PidFd {
+        self.process.as_ref().unwrap_or(&self.go_between)
     }
 
     /// All processes of it that are known.
@@ -100,7 +147,10 @@ impl Starting {
     }
 
     /// Waits until it is at the gate.
-    pub(super) fn wait_at_gate(mut self) -> Result<Created, Error> {
+    ///
+    /// # Errors
+    /// As [`crate::exec`]. Nothing is left behind then.
+    pub fn wait_at_gate(mut self) -> Result<Created, Error> {
         let result = loop {
             match self.advance() {
                 Ok(Progress::Pending) => self.wait(),
@@ -109,6 +159,10 @@ impl Starting {
                 Err(error) => break Err(error),
             }
         };
+        self.into_created(result)
+    }
+
+    fn into_created(self, result: Result<Option<OwnedFd>, Error>) -> Result<Created, Error> {
         let Self { parent, go_between, process, .. } = self;
         match (result, process) {
             (Ok(terminal), Some(process)) => {

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("exec::our_program_cannot_be_overwritten", own_program),
     ("exec::working_directory_cannot_be_a_descriptor", working_directory),
     ("exec::failures_have_their_exit_codes", failures),
+    ("exec::is_launched_without_waiting", launched),
     ("exec::gets_a_terminal", terminal),
     ("exec::cannot_be_looked_into_before_its_program_runs", not_dumpable),
 ];
@@ -44,17 +45,20 @@ fn begin_confined(
     stdio: Stdio,
     confinement: Confinement<'_>,
 ) -> Result<Created, Error> {
-    let request = ExecRequest {
+    runtime::exec(token, ExecRequest { confinement, ..request(container, process, stdio) })
+}
+
+fn request<'a>(container: &'a Created, process: &'a Process, stdio: Stdio) -> ExecRequest<'a> {
+    ExecRequest {
         id: "exec",
         state: None,
         target: &container.process,
         process,
-        confinement,
+        confinement: Confinement::default(),
         stdio,
         cgroup: container.cgroup.as_ref(),
         preserve_descriptors: 0,
-    };
-    runtime::exec(token, request)
+    }
 }
 
 fn run(
@@ -148,6 +152,30 @@ fn failures(token: &SingleThreaded) {
             "{}",
             text(&error)
         );
+    });
+}
+
+/// The caller hears which process it is, and at the end whether it was the program.
+fn launched(token: &SingleThreaded) {
+    let mut world = World::new("");
+    let good = process(&world, "exit 9");
+    let missing = Process { args: vec!["nope".to_owned()], ..process(&world, "") };
+    world.while_running(token, |container| {
+        let launch = |process: &Process, known: Result<(), Error>| {
+            let (_output, stdio) = piped();
+            let starting = runtime::begin(token, request(container, process, stdio)).unwrap();
+            starting.launch(|_| known)
+        };
+        let created = launch(&good, Ok(())).unwrap();
+        assert_eq!(created.process.wait().unwrap(), ExitStatus::Code(9));
+        created.verdict().unwrap();
+        let created = launch(&missing, Ok(())).unwrap();
+        assert_eq!(created.process.wait().unwrap(), ExitStatus::Code(1));
+        assert_eq!(created.verdict().unwrap_err().exit_code(), 127);
+        let refused = Error::NotFound { id: "x".to_owned() };
+        assert!(matches!(launch(&good, Err(refused)), Err(Error::NotFound { .. })));
+        let others = rustix::process::wait(rustix::process::WaitOptions::NOHANG).unwrap();
+        assert!(others.is_none(), "only the container is left: {others:?}");
     });
 }
 

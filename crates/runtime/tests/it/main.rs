@@ -10,6 +10,7 @@
 )]
 
 mod basic;
+mod cycles;
 mod device;
 mod exec;
 mod hardening;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     forked::seal();
     let tests: Vec<forked::Test> = [
         basic::TESTS,
+        cycles::TESTS,
         device::TESTS,
         exec::TESTS,
         hardening::TESTS,
