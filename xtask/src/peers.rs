@@ -31,6 +31,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/sbin/mkfs.ext4", "e2fsprogs"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/share/doc/python3-seccomp", "python3-seccomp"),
+    ("/sbin/apparmor_parser", "apparmor"),
+    ("/usr/bin/secilc", "secilc"),
 ];
 
 /// What only the bench needs besides.

@@ -8,7 +8,7 @@ use stdx::ErrorKind;
 
 /// A call to the kernel failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {object}")]
+#[error("{operation} {object}{}", source.raw_os_error().map_or("", advice))]
 pub struct Error {
     operation: &'static str,
     object: String,
@@ -40,5 +40,16 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::of_io(&self.source)
+    }
+}
+
+/// What helps whom the kernel has answered with this error number, behind a space; or nothing.
+#[must_use]
+pub fn advice(errno: i32) -> &'static str {
+    match Errno::from_raw_os_error(errno) {
+        Errno::NOSYS => {
+            " (needs Linux 5.15 or newer, and no sandbox around it that is older and hides its calls)"
+        }
+        _ => "",
     }
 }

@@ -27,4 +27,4 @@ pub mod signal_name;
 pub mod socket;
 pub mod title;
 
-pub use error::Error;
+pub use error::{Error, advice};

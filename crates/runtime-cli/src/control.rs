@@ -15,8 +15,8 @@ use crate::{Call, Failure};
 pub(crate) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     let record = call.states.load(parsed.only_id()?)?;
-    let status = call.states.status(&record);
-    let process = process_of(&record).filter(|_| status == Status::Created);
+    let status = call.states.status(&record)?;
+    let process = process_of(&record)?.filter(|_| status == Status::Created);
     let process = process.ok_or_else(|| conflict("start", status))?;
     let gate = call.states.gate(&record.state.id);
     let result = runtime::gate::open(&gate, &process, &record.state);
@@ -46,7 +46,7 @@ pub(crate) fn kill(call: &Call, words: &[String]) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
-    let Some(process) = process_of(&record) else {
+    let Some(process) = process_of(&record)? else {
         return Err("container not running".to_owned().into());
     };
     process.signal(number)?;
@@ -70,9 +70,9 @@ pub(crate) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
         }
         other => other?,
     };
-    let status = call.states.status(&record);
+    let status = call.states.status(&record)?;
     let may_kill = parsed.has("force") || status == Status::Created;
-    if let Some(process) = process_of(&record) {
+    if let Some(process) = process_of(&record)? {
         if !may_kill {
             return Err(format!("cannot delete container {id} that is not stopped: {status:?}")
                 .to_lowercase()
@@ -118,7 +118,7 @@ fn end(process: &PidFd) -> Result<(), Failure> {
 pub(crate) fn pause(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     let record = call.states.load(parsed.only_id()?)?;
-    match call.states.status(&record) {
+    match call.states.status(&record)? {
         Status::Running | Status::Created => {}
         status => return Err(conflict("pause", status)),
     }
@@ -130,7 +130,7 @@ pub(crate) fn pause(call: &Call, words: &[String]) -> Result<u8, Failure> {
 pub(crate) fn resume(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let parsed = Parsed::read(words, &[])?;
     let record = call.states.load(parsed.only_id()?)?;
-    match call.states.status(&record) {
+    match call.states.status(&record)? {
         Status::Paused => group_of(&record)?.thaw()?,
         status => return Err(conflict("resume", status)),
     }
@@ -154,7 +154,7 @@ pub(crate) fn list(call: &Call, words: &[String]) -> Result<u8, Failure> {
         return Ok(print(&lines));
     }
     match parsed.value("format") {
-        None | Some("table") => Ok(print(&table(call, &records))),
+        None | Some("table") => Ok(print(&table(call, &records)?)),
         Some("json") => {
             let all: Result<Vec<_>, _> = records.iter().map(|record| shown(call, record)).collect();
             Ok(print(&format!("{}\n", serde_json::Value::Array(all?))))
@@ -184,11 +184,11 @@ pub(crate) fn ps(call: &Call, words: &[String]) -> Result<u8, Failure> {
     }
 }
 
-fn table(call: &Call, records: &[Record]) -> String {
+fn table(call: &Call, records: &[Record]) -> Result<String, Failure> {
     let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
     let mut rows = vec![header.to_vec()];
     for record in records {
-        let status = call.states.status(record);
+        let status = call.states.status(record)?;
         let pid = if status == Status::Stopped { 0 } else { record.state.pid };
         rows.push(vec![
             record.state.id.clone(),
@@ -207,12 +207,12 @@ fn table(call: &Call, records: &[Record]) -> String {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  "));
         format!("{}\n", cells.collect::<String>().trim_end())
     };
-    rows.iter().map(line).collect()
+    Ok(rows.iter().map(line).collect())
 }
 
 /// As `state` has it, and what runc adds.
 fn shown(call: &Call, record: &Record) -> Result<serde_json::Value, Failure> {
-    let status = call.states.status(record);
+    let status = call.states.status(record)?;
     let pid = if status == Status::Stopped { 0 } else { record.state.pid };
     let state = State { status, pid, ..record.state.clone() };
     let mut value = serde_json::to_value(&state).map_err(|error| error.to_string())?;

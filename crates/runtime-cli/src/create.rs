@@ -114,13 +114,14 @@ impl<'a> Making<'a> {
 
     /// Runs the container in the foreground.
     fn attend(&mut self, token: &SingleThreaded, keep: bool) -> Result<u8, Failure> {
-        let relay = console::Relay::prepare(token)?;
+        let relay = console::Relay::prepare(token).inspect_err(|_| self.undo(None))?;
         let must_run = self.bundle.terminal() || !self.hooks.poststart.is_empty();
         let start = if must_run { Newborn::start } else { Newborn::launch };
         let mut created = self.make(token, false, start)?;
         self.started().inspect_err(|_| self.undo(Some(&created)))?;
         let terminal = created.terminal.take();
-        let status = relay.run(&created.process, terminal)?;
+        let ended = relay.run(&created.process, terminal);
+        let status = ended.inspect_err(|_| self.undo(Some(&created)))?;
         if !must_run {
             created.verdict().inspect_err(|_| {
                 self.forget(&created);

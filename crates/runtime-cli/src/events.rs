@@ -24,7 +24,7 @@ pub(crate) fn events(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let interval = interval(parsed.value("interval").unwrap_or("5s"))?;
     let record = call.states.load(parsed.only_id()?)?;
     let id = &record.state.id;
-    let process = process_of(&record)
+    let process = process_of(&record)?
         .ok_or_else(|| Failure::from(format!("container with id {id} is not running")))?;
     let group = group_of(&record)?;
     if parsed.has("stats") {

@@ -45,7 +45,7 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let id = parsed.id()?;
     let token = call.seal()?;
     let record = call.states.load(id)?;
-    let target = process_of(&record).ok_or("cannot exec in a stopped container".to_owned())?;
+    let target = process_of(&record)?.ok_or("cannot exec in a stopped container".to_owned())?;
     let layout = Layout::detect()?;
     let mut group = Group::open(layout, &record.cgroup)?;
     if !parsed.has("ignore-paused") && group.is_frozen().unwrap_or(false) {

@@ -39,7 +39,7 @@ pub(crate) fn update(call: &Call, words: &[String]) -> Result<u8, Failure> {
         }
     }
     let record = call.states.load(parsed.only_id()?)?;
-    let status = call.states.status(&record);
+    let status = call.states.status(&record)?;
     if status == Status::Stopped {
         return Err(conflict("update", status));
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use linux::cgroup::{Group, Layout};
 use linux::process::{Pid, PidFd};
 use oci::runtime::{Hooks, State, Status};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use stdx::fs::Durability;
 
@@ -166,27 +167,36 @@ impl States {
     }
 
     /// Where in its life the container is now.
-    #[must_use]
-    pub fn status(&self, record: &Record) -> Status {
-        if process_of(record).is_none() {
-            return Status::Stopped;
+    ///
+    /// # Errors
+    /// As [`process_of`].
+    pub fn status(&self, record: &Record) -> Result<Status, Error> {
+        if process_of(record)?.is_none() {
+            return Ok(Status::Stopped);
         }
         if self.gate(&record.state.id).exists() {
-            return Status::Created;
+            return Ok(Status::Created);
         }
         let frozen = Layout::detect()
             .and_then(|layout| Group::open(layout, &record.cgroup)?.is_frozen())
             .unwrap_or(false);
-        if frozen { Status::Paused } else { Status::Running }
+        Ok(if frozen { Status::Paused } else { Status::Running })
     }
 }
 
 /// The container's first process, if it lives.
-#[must_use]
-pub fn process_of(record: &Record) -> Option<PidFd> {
-    let process = PidFd::open(Pid::from_raw(record.state.pid)?).ok()?;
+///
+/// # Errors
+/// When the kernel does not say: a container that cannot be seen is not taken for one that has ended.
+pub fn process_of(record: &Record) -> Result<Option<PidFd>, Error> {
+    let Some(pid) = Pid::from_raw(record.state.pid) else { return Ok(None) };
+    let process = match PidFd::open(pid) {
+        Err(error) if error.errno() == Some(Errno::SRCH) => return Ok(None),
+        other => other?,
+    };
     // Read after the descriptor was opened: the number still meant this process then.
-    (start_time(record.state.pid)? == record.start_time).then_some(process)
+    let is_same = start_time(record.state.pid) == Some(record.start_time);
+    Ok(is_same.then_some(process))
 }
 
 /// When a living process was born (proc(5), `/proc/PID/stat`, field 22); `None` when it has ended.
@@ -241,7 +251,7 @@ mod tests {
         record.state.id = "one".to_owned();
         states.save(&record).unwrap();
         assert_eq!(states.list().unwrap().len(), 1);
-        assert_eq!(states.status(&record), oci::runtime::Status::Stopped);
+        assert_eq!(states.status(&record).unwrap(), oci::runtime::Status::Stopped);
         states.remove("one").unwrap();
         assert!(states.list().unwrap().is_empty());
     }

@@ -1,22 +1,33 @@
 //! Random bytes and ids from the kernel.
 
-/// `N` random bytes from getrandom(2).
+use std::fs::File;
+use std::io::Read;
+
+/// `N` random bytes from getrandom(2), or from `/dev/urandom` where a sandbox hides that call.
 ///
 /// # Panics
-/// Only if the kernel has no random source, which no supported kernel lacks.
+/// Only if there is neither, which no supported system lacks.
 #[must_use]
 pub fn bytes<const N: usize>() -> [u8; N] {
-    // The system call itself: the `getrandom` crate, linked statically, falls back to a descriptor
-    // of `/dev/urandom` that it keeps, which a forked child that closes what it inherits would lose.
     let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        let rest = &mut bytes[filled..];
-        let flags = rustix::rand::GetRandomFlags::empty();
-        filled += rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut *rest, flags))
+    if fill(&mut bytes).is_err() {
+        // Opened for this once: the `getrandom` crate, linked statically, keeps the descriptor, which
+        // a forked child that closes what it inherits would lose.
+        File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut bytes))
             .expect("the kernel has a random source");
     }
     bytes
+}
+
+fn fill(bytes: &mut [u8]) -> rustix::io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let rest = &mut bytes[filled..];
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut *rest, flags))?;
+    }
+    Ok(())
 }
 
 /// 64 hexadecimal digits: the id of a container, an exec or a network.

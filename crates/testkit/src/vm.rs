@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use crate::image::busybox_root;
 
-/// The Debian package that depends on the newest kernel of the series brig supports.
-const KERNEL: &str = "linux-image-6.12-cloud-amd64";
+/// The Debian package that depends on the newest kernel of the series brig supports best.
+const NEW_KERNEL: &str = "linux-image-6.12-cloud-amd64";
+
+/// And of the oldest that it runs on: that of Debian 12.
+const OLD_KERNEL: &str = "linux-image-cloud-amd64";
 
 /// Modules that containers and the disk need; their dependencies are found.
 const MODULES: &[&str] = &[
@@ -49,17 +52,27 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Fetches and unpacks Debian's kernel if it is not in the cache.
+    /// Fetches and unpacks Debian's newest kernel if it is not in the cache.
     #[must_use]
     pub fn prepare() -> Self {
+        Self::of(NEW_KERNEL)
+    }
+
+    /// The oldest kernel that brig runs on.
+    #[must_use]
+    pub fn prepare_old() -> Self {
+        Self::of(OLD_KERNEL)
+    }
+
+    fn of(package: &str) -> Self {
         let cache = crate::cache_directory();
         let lock = File::create(cache.join("kernel.lock")).unwrap();
         lock.lock().unwrap();
-        let directory = cache.join("kernel");
+        let directory = cache.join(package);
         if !directory.join(".complete").exists() {
             drop(fs::remove_dir_all(&directory));
             fs::create_dir_all(&directory).unwrap();
-            fetch(&directory);
+            fetch(package, &directory);
             fs::write(directory.join(".complete"), "").unwrap();
         }
         let modules = directory.join("root/lib/modules");
@@ -97,15 +110,15 @@ impl Kernel {
     }
 }
 
-fn fetch(directory: &Path) {
+fn fetch(package: &str, directory: &Path) {
     let depends =
-        stdx::process::output(stdx::process::command("apt-cache").args(["depends", KERNEL]))
+        stdx::process::output(stdx::process::command("apt-cache").args(["depends", package]))
             .unwrap();
     let depends = String::from_utf8(depends.stdout).unwrap();
     let package = depends
         .lines()
         .find_map(|line| line.trim().strip_prefix("Depends: "))
-        .unwrap_or_else(|| panic!("{KERNEL} depends on no kernel: run apt-get update"));
+        .unwrap_or_else(|| panic!("{package} depends on no kernel: run apt-get update"));
     stdx::process::output(
         stdx::process::command("apt-get").current_dir(directory).args(["-qq", "download", package]),
     )
@@ -136,6 +149,8 @@ pub struct Boot<'a> {
     pub script: &'a str,
     /// A disk image with an ext4 file system.
     pub disk: Option<&'a Path>,
+    /// Added to the kernel's command line.
+    pub append: &'a str,
 }
 
 /// A running machine, ended on drop as by a power cut.
@@ -158,7 +173,8 @@ impl Machine {
             .args(["-accel", "tcg", "-cpu", "max", "-m", "1536", "-smp", "2"])
             .args(["-nographic", "-no-reboot", "-nic", "none", "-device", "virtio-rng-pci"])
             // A busy host delays the emulated timer's ticks beyond what the kernel's check allows.
-            .args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"])
+            .arg("-append")
+            .arg(format!("console=ttyS0 quiet panic=-1 no_timer_check {}", boot.append))
             .arg("-kernel")
             .arg(kernel.image())
             .arg("-initrd")

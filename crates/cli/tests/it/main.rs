@@ -23,11 +23,13 @@ mod names;
 mod oci_engines;
 mod oci_face;
 mod oci_faults;
+mod oci_missing;
 mod options;
 mod same_output;
 mod scenario;
 mod streams;
 mod vm;
+mod vm_labels;
 mod vm_runtime;
 mod watching;
 

@@ -74,7 +74,7 @@ impl Bundle {
     }
 
     /// For what leaves a process behind, which keeps the streams it was given.
-    fn leave(&self, words: &[&str]) -> bool {
+    pub(crate) fn leave(&self, words: &[&str]) -> bool {
         let mut command = self.command(&[BRIG, "runtime"], words);
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
     }

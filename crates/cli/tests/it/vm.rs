@@ -11,7 +11,8 @@ use crate::BRIG;
 
 fn machine(script: &str, disk: Option<&Path>) -> Machine {
     let kernel = Kernel::prepare();
-    let boot = Boot { files: vec![(Path::new(BRIG), "/bin/brig")], script, disk };
+    let boot =
+        Boot { files: vec![(Path::new(BRIG), "/bin/brig")], script, disk, ..Boot::default() };
     Machine::boot(&kernel, &boot)
 }
 
@@ -206,6 +207,6 @@ fn with_registry(script: &str, directory: &Path, disk: &Path) -> Machine {
         ["/bin/docker-registry", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"];
     let sources = ["/usr/bin/docker-registry", peer[1], peer[2]];
     files.extend(sources.iter().zip(peer).map(|(source, target)| (Path::new(source), target)));
-    let boot = Boot { files, script, disk: Some(disk) };
+    let boot = Boot { files, script, disk: Some(disk), ..Boot::default() };
     Machine::boot(&Kernel::prepare(), &boot)
 }

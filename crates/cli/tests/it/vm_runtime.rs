@@ -22,6 +22,11 @@ const PREPARE: &str = r#"
 
 /// Boots with a bundle whose configuration is changed, and runs the script to its end.
 fn boot(change: impl FnOnce(&mut Value), script: &str) {
+    boot_with(change, Boot { script, ..Boot::default() });
+}
+
+/// As [`boot`], with more files and words for the kernel.
+pub(crate) fn boot_with(change: impl FnOnce(&mut Value), boot: Boot<'_>) {
     let directory = tempfile::tempdir().unwrap();
     let mut command = stdx::process::command(BRIG);
     command.args(["runtime", "spec", "-b"]).arg(directory.path());
@@ -33,9 +38,10 @@ fn boot(change: impl FnOnce(&mut Value), script: &str) {
     config["linux"]["cgroupsPath"] = json!("/test/one");
     change(&mut config);
     fs::write(&path, config.to_string()).unwrap();
-    let script = format!("{PREPARE}{script}");
-    let files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];
-    let boot = Boot { files, script: &script, disk: None };
+    let script = format!("{PREPARE}{}", boot.script);
+    let mut files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];
+    files.extend(boot.files);
+    let boot = Boot { files, script: &script, ..boot };
     drop(Machine::boot(&Kernel::prepare(), &boot).finish());
 }
 

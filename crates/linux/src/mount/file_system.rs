@@ -68,6 +68,14 @@ impl FileSystem {
         }
     }
 
+    /// Gives everything in it one label of `SELinux` (`context=`, mount(8)).
+    ///
+    /// # Errors
+    /// `EINVAL` without `SELinux`, or for a label that its policy does not know.
+    pub fn set_label(&self, label: &str) -> Result<(), Error> {
+        self.set("context", label)
+    }
+
     /// Makes the file system and a detached mount of it.
     ///
     /// Only attributes that are set count; a new mount has none that could be cleared.

@@ -56,17 +56,25 @@ impl Starting {
     /// killed and reaped.
     pub fn advance(&mut self) -> Result<Progress, Error> {
         while let Some(word) = self.next_word()? {
-            match (word, &self.process) {
-                (Word::Born(process), None) => {
-                    let proceed = self.parent.proceed(&process, &Gifts::default());
-                    self.process = Some(process);
-                    proceed?;
-                }
-                (Word::Listening(word), Some(process)) => self.parent.introduce(process, &word)?,
-                (Word::Ready(terminal), Some(_)) => return Ok(Progress::AtGate { terminal }),
-                (Word::End, Some(_)) if self.is_gate_open => return Ok(Progress::Running),
-                (_, process) => return Err(ended(process.as_ref().unwrap_or(&self.go_between))),
+            match self.take(word)? {
+                Progress::Pending => {}
+                progress => return Ok(progress),
             }
+        }
+        Ok(Progress::Pending)
+    }
+
+    fn take(&mut self, word: Word) -> Result<Progress, Error> {
+        match (word, &self.process) {
+            (Word::Born(process), None) => {
+                let proceed = self.parent.proceed(&process, &Gifts::default());
+                self.process = Some(process);
+                proceed?;
+            }
+            (Word::Listening(word), Some(process)) => self.parent.introduce(process, &word)?,
+            (Word::Ready(terminal), Some(_)) => return Ok(Progress::AtGate { terminal }),
+            (Word::End, Some(_)) if self.is_gate_open => return Ok(Progress::Running),
+            (_, process) => return Err(ended(process.as_ref().unwrap_or(&self.go_between))),
         }
         Ok(Progress::Pending)
     }
@@ -120,11 +128,13 @@ impl Starting {
         }
     }
 
-    /// Waits until the process has been named.
+    /// Waits until the process has been named, and hears nothing more: what it says from then on is
+    /// for the verdict.
     fn wait_born(&mut self) -> Result<(), Error> {
-        while self.process.is_none() && matches!(self.advance()?, Progress::Pending) {
-            if self.process.is_none() {
-                self.wait();
+        while self.process.is_none() {
+            match self.next_word()? {
+                Some(word) => drop(self.take(word)?),
+                None => self.wait(),
             }
         }
         Ok(())

@@ -17,14 +17,16 @@ use linux::path::{OFlags, Root};
 
 use super::mount::attach;
 use crate::channel::Failure;
+use crate::plan::Plan;
 
 /// Mounts it. The process is in its group already, and in its cgroup namespace if it has one.
 pub(super) fn mount(
     destination: &Path,
     attributes: &Attributes,
-    group: &str,
+    plan: &Plan,
     root: &Root,
 ) -> Result<(), Failure> {
+    let group = plan.cgroup.as_str();
     let layout = Layout::detect()?;
     let target = root.create_dir_all(destination, 0o755)?;
     if layout.mode() == Mode::Unified {
@@ -35,6 +37,9 @@ pub(super) fn mount(
     let tmpfs = FileSystem::open("tmpfs")?;
     tmpfs.set("source", "tmpfs")?;
     tmpfs.set("mode", "755")?;
+    if let Some(label) = &plan.mount_label {
+        tmpfs.set_label(label)?;
+    }
     let tmpfs = tmpfs.mount(&Attributes { read_only: None, ..*attributes })?;
     attach(&tmpfs, &target, destination)?;
     let inside = Root::from_fd(tmpfs);

@@ -99,9 +99,8 @@ pub(super) fn text_of(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+    let first = characters.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(characters).chain(linux::advice(errno.raw_os_error()).chars()).collect()
 }
 
 /// Whether the container's root can be seen from the working directory at all (CVE-2024-21626):

@@ -14,6 +14,7 @@ use rustix::fs::{CWD, Mode};
 use super::device::verify;
 use super::mount::attach;
 use crate::channel::Failure;
+use crate::plan::Plan;
 
 const READ_ONLY: Attributes = Attributes {
     read_only: Some(true),
@@ -38,9 +39,9 @@ pub(super) fn read_only(paths: &[PathBuf], root: &Root) -> Result<(), Failure> {
 }
 
 /// Covers each path that exists.
-pub(super) fn masked(paths: &[PathBuf], root: &Root) -> Result<(), Failure> {
-    let mut covers = Covers::default();
-    for path in paths {
+pub(super) fn masked(plan: &Plan, root: &Root) -> Result<(), Failure> {
+    let mut covers = Covers { label: plan.mount_label.as_deref(), ..Covers::default() };
+    for path in &plan.masked_paths {
         let Some(target) = root.find(path)? else { continue };
         let status = rustix::fs::fstat(&target)
             .map_err(|errno| linux::Error::new("look at", path.display(), errno))?;
@@ -57,14 +58,15 @@ pub(super) fn masked(paths: &[PathBuf], root: &Root) -> Result<(), Failure> {
 
 /// What lies over masked paths.
 #[derive(Default)]
-struct Covers {
+struct Covers<'a> {
+    label: Option<&'a str>,
     null: Option<OwnedFd>,
     /// One empty file system for all directories, copied from where it was attached first.
     empty: Option<OwnedFd>,
     fresh: bool,
 }
 
-impl Covers {
+impl Covers<'_> {
     fn file(&mut self) -> Result<OwnedFd, Failure> {
         let null = match &self.null {
             Some(null) => null,
@@ -80,6 +82,9 @@ impl Covers {
         let tmpfs = FileSystem::open("tmpfs")?;
         tmpfs.set("source", "tmpfs")?;
         tmpfs.set("mode", "555")?;
+        if let Some(label) = self.label {
+            tmpfs.set_label(label)?;
+        }
         self.fresh = true;
         Ok(tmpfs.mount(&READ_ONLY)?)
     }

@@ -69,7 +69,7 @@ fn prepare(mut plan: Plan, mut proceed: Proceed<'_>) -> Result<Program, Failure>
     set_names(&plan)?;
     write_sysctls(&plan)?;
     mask::read_only(&plan.read_only_paths, &rootfs.root)?;
-    mask::masked(&plan.masked_paths, &rootfs.root)?;
+    mask::masked(&plan, &rootfs.root)?;
     drop(rootfs.root.create_dir_all(&plan.process.directory, 0o755)?);
     let home = command::home(&plan.process, &rootfs.root);
     run_hooks(&plan, &proceed)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use linux::mount::{FileSystem, set_attributes};
 use linux::path::Root;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Proceed, Rootfs, cgroup};
@@ -14,6 +14,9 @@ use crate::plan::{MountPlan, MountSource, NewMount, Plan};
 
 /// File systems that do not care about the network namespace of whoever makes them; sysfs does.
 const KINDS_WITHOUT_NETWORK: [&str; 4] = ["devpts", "mqueue", "proc", "tmpfs"];
+
+/// File systems that the kernel has labelled already when they are mounted, each file by itself.
+const KINDS_WITHOUT_LABEL: [&str; 3] = ["mqueue", "proc", "sysfs"];
 
 /// All mounts. Says whether `/dev` is a bind mount, which is not ours to furnish.
 pub(super) fn all(
@@ -61,7 +64,7 @@ fn one(
                 proceed.wait(plan)?;
             }
             let target = directory_target(root, destination, &new.kind)?;
-            let tree = make(&new, &target)?;
+            let tree = make(&new, plan.mount_label.as_deref(), &target)?;
             if new.copy_up {
                 linux::path::copy_tree(&target, &tree)?;
             }
@@ -69,7 +72,7 @@ fn one(
         }
         MountSource::Cgroup(attributes) => {
             proceed.wait(plan)?;
-            cgroup::mount(destination, &attributes, &plan.cgroup, root)
+            cgroup::mount(destination, &attributes, plan, root)
         }
         MountSource::Remount { attributes, recursive } => {
             let target = root.locate(destination)?;
@@ -109,7 +112,7 @@ pub(super) fn file_target(root: &Root, destination: &Path) -> Result<OwnedFd, Fa
     Ok(root.locate(destination)?)
 }
 
-fn make(new: &NewMount, target: &OwnedFd) -> Result<OwnedFd, Failure> {
+fn make(new: &NewMount, labels: Option<&str>, target: &OwnedFd) -> Result<OwnedFd, Failure> {
     let file_system = FileSystem::open(&new.kind)?;
     file_system.set("source", &new.source)?;
     if new.kind == "tmpfs" && !new.options.iter().any(|option| option.starts_with("mode=")) {
@@ -120,11 +123,29 @@ fn make(new: &NewMount, target: &OwnedFd) -> Result<OwnedFd, Failure> {
     for option in &new.options {
         file_system.set_option(option)?;
     }
+    if let Some(label) = labels.filter(|_| !KINDS_WITHOUT_LABEL.contains(&new.kind.as_str())) {
+        file_system.set_label(label)?;
+    }
     let tree = file_system.mount(&new.attributes)?;
+    if let Some(label) = labels.filter(|_| new.kind == "mqueue") {
+        label_queues(&tree, label)?;
+    }
     let spread = linux::mount::Attributes {
         propagation: new.attributes.propagation,
         ..linux::mount::Attributes::default()
     };
     set_attributes(&tree, &spread, false)?;
     Ok(tree)
+}
+
+/// The label of the root of message queues, which were there with their namespace.
+fn label_queues(tree: &OwnedFd, label: &str) -> Result<(), Failure> {
+    let fail = |errno| linux::Error::new("label", "mqueue", errno);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(tree, ".", flags, Mode::empty()).map_err(fail)?;
+    match rustix::fs::fsetxattr(root, "security.selinux", label.as_bytes(), XattrFlags::empty()) {
+        // The policy labels such file systems in a way of its own.
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(fail(errno).into()),
+    }
 }

@@ -3,6 +3,7 @@
 
 mod device;
 mod id_map;
+mod label;
 mod limit;
 mod mount;
 mod namespace;
@@ -49,6 +50,8 @@ pub(crate) struct Plan {
     pub rootfs_read_only: bool,
     /// Mounts, in order.
     pub mounts: Vec<MountPlan>,
+    /// `SELinux`'s label of what is in new file systems.
+    pub mount_label: Option<String>,
     /// Nodes and links in `/dev`.
     pub devices: Vec<DevicePlan>,
     /// Paths that cannot be read.
@@ -121,6 +124,7 @@ pub(crate) fn plan(
         rootfs: open_rootfs(request.rootfs)?,
         rootfs_propagation: rootfs_propagation(linux)?,
         rootfs_read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
+        mount_label: label::of_mounts(linux)?,
         mounts: mount::plan(&spec.mounts, request.bundle, &mut |mount| mapper.namespace_of(mount))?,
         devices: device::plan(linux, user_namespace, terminal)?,
         masked_paths: absolute_paths("linux.maskedPaths", &linux.masked_paths)?,
@@ -191,13 +195,8 @@ fn check_names(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), Error> {
 fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
-    for (present, feature) in [
-        (linux.intel_rdt.is_some(), "linux.intelRdt"),
-        (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),
-    ] {
-        if present {
-            return Err(Error::unsupported(feature));
-        }
+    if linux.intel_rdt.is_some() {
+        return Err(Error::unsupported("linux.intelRdt"));
     }
     Ok(())
 }

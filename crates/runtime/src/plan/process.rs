@@ -8,6 +8,7 @@ use linux::process::{Credentials, Resource};
 use linux::pty::Size;
 use oci::runtime::{Capabilities, Process, Rlimit};
 
+use super::label;
 use super::scheduling::{AffinityPlan, SchedulingPlan};
 use crate::Error;
 use crate::request::{Confinement, Stdio};
@@ -89,8 +90,8 @@ pub(crate) fn plan(
         affinity: AffinityPlan::of(process.exec_cpu_affinity.as_ref())?,
         no_new_privileges: process.no_new_privileges,
         seccomp: seccomp::compile(confinement.seccomp)?,
-        apparmor: process.apparmor_profile.clone().filter(|profile| !profile.is_empty()),
-        selinux: process.selinux_label.clone().filter(|label| !label.is_empty()),
+        apparmor: label::profile_of(process)?,
+        selinux: label::of_process(process)?,
         oom_score_adjustment: process.oom_score_adj,
         stdio,
         terminal_size: size.map(|size| Size { rows: size.height, columns: size.width }),
