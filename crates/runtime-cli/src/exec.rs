@@ -5,6 +5,7 @@ use oci::runtime::{Capabilities, Process, State, Status, User};
 use runtime::state::process_of;
 use runtime::{Confinement, ExecRequest, Stdio};
 
+use crate::activation::Activation;
 use crate::arguments::{Flag, Parsed};
 use crate::bundle::Bundle;
 use crate::create::write_pid_file;
@@ -20,6 +21,7 @@ const FLAGS: &[Flag] = &[
     Flag::value("process", Some('p')),
     Flag::switch("detach", Some('d')),
     Flag::value("pid-file", None),
+    Flag::value("pidfd-socket", None),
     Flag::value("process-label", None),
     Flag::value("apparmor", None),
     Flag::switch("no-new-privs", None),
@@ -54,9 +56,10 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
         _ => {}
     }
     let target = process_of(&record).ok_or("cannot exec in a stopped container".to_owned())?;
-    let bundle = Bundle::read(Some(&record.state.bundle))?;
-    let process = process(&parsed, bundle.spec.process.unwrap_or_default())?;
-    let confinement = bundle.spec.linux.as_ref().map(Confinement::of).unwrap_or_default();
+    let mut spec = Bundle::read(Some(&record.state.bundle))?.spec;
+    let mut process = process(&parsed, spec.process.take().unwrap_or_default())?;
+    let activation = Activation::read(&parsed, call.inherited)?;
+    activation.announce(&mut process.env);
     let group = Group::open(Layout::detect()?, &group_path(&parsed, &record.cgroup)?)?;
     let detach = parsed.has("detach");
     let socket = parsed.value("console-socket");
@@ -72,13 +75,15 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
         state: Some(&state),
         target: &target,
         process: &process,
-        confinement,
+        confinement: Confinement::of_spec(&spec),
         stdio: if process.terminal { Stdio::Terminal } else { Stdio::Inherit },
         cgroup: Some(&group),
-        preserve_descriptors: parsed.number("preserve-fds")?,
+        preserve_descriptors: activation.count(),
+        has_own_keyring: record.has_own_keyring,
     };
     let mut created = runtime::exec(&token, request)?;
     let started = write_pid_file(parsed.value("pid-file"), &created.process)
+        .and_then(|()| console::hand_over_process(&created.process, parsed.value("pidfd-socket")))
         .and_then(|()| console::hand_over(created.terminal.as_ref(), socket))
         .and_then(|()| created.start().map_err(Failure::from));
     if let Err(failure) = started {

@@ -53,6 +53,7 @@ fn begin_confined(
         stdio,
         cgroup: container.cgroup.as_ref(),
         preserve_descriptors: 0,
+        has_own_keyring: true,
     };
     runtime::exec(token, request)
 }
@@ -209,6 +210,7 @@ fn keyring(token: &SingleThreaded) {
                 stdio,
                 cgroup: container.cgroup.as_ref(),
                 preserve_descriptors: 0,
+                has_own_keyring: true,
             };
             let mut created = runtime::exec(token, request).unwrap();
             created.start().unwrap();
@@ -271,6 +273,7 @@ fn filtered(token: &SingleThreaded) {
                 stdio,
                 cgroup: None,
                 preserve_descriptors: 0,
+                has_own_keyring: true,
             };
             let mut created = runtime::exec(token, request).unwrap();
             created.start().unwrap();

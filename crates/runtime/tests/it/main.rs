@@ -15,6 +15,7 @@ mod exec;
 mod hardening;
 mod hook;
 mod identity;
+mod landlock;
 mod mount;
 mod net_device;
 mod resource;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         hardening::TESTS,
         hook::TESTS,
         identity::TESTS,
+        landlock::TESTS,
         mount::TESTS,
         net_device::TESTS,
         resource::TESTS,
