@@ -22,6 +22,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/sbin/runc", "runc"),
     ("/usr/bin/python3", "python3"),
     ("/usr/bin/strace", "strace"),
+    ("/bin/ps", "procps"),
+    ("/usr/bin/systemd-socket-activate", "systemd"),
     ("/usr/bin/script", "bsdutils"),
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/bin/cpio", "cpio"),

@@ -7,6 +7,19 @@ use rustix::io::Errno;
 use crate::Error;
 use crate::process::SingleThreaded;
 
+/// How many descriptors are open from this one on without a gap: to be asked before any is opened.
+#[must_use]
+pub fn count_from(first: u32) -> u32 {
+    let is_open = |fd: &u32| {
+        // SAFETY: only a flag of whatever has this number is read; no memory is passed.
+        unsafe { libc::fcntl(fd.cast_signed(), libc::F_GETFD) >= 0 }
+    };
+    (first..u32::MAX)
+        .position(|fd| !is_open(&fd))
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(0)
+}
+
 /// Closes every descriptor from 3 on but these: for a forked child that goes its own way.
 ///
 /// The token says that no other thread can be using one; the child must never again touch an

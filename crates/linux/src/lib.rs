@@ -11,6 +11,7 @@ pub mod footprint;
 pub mod handover;
 pub mod inherit;
 pub mod inotify;
+pub mod landlock;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;

@@ -163,6 +163,7 @@ fn start(
         stdio,
         network_namespace: given.network_namespace,
         preserve_descriptors: 0,
+        has_own_keyring: true,
         gate: None,
     };
     let created = runtime::create(&token, request)?;

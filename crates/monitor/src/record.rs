@@ -27,6 +27,9 @@ pub(crate) struct Record {
     pub(crate) started: Option<Started>,
     /// Needed by execs only, and too long to be kept in memory: on disk alone.
     pub(crate) seccomp: Option<Seccomp>,
+    /// As `seccomp`.
+    #[serde(default)]
+    pub(crate) landlock: Option<String>,
 }
 
 impl Record {
@@ -45,6 +48,7 @@ impl Record {
             has_pid_namespace: linux.is_some_and(|linux| linux.namespaces.iter().any(private)),
             started: None,
             seccomp: linux.and_then(|linux| linux.seccomp.clone()),
+            landlock: launch.spec.annotations.get(runtime::LANDLOCK).cloned(),
         }
     }
 
@@ -53,6 +57,7 @@ impl Record {
         let path = self.run_directory.join(FILE);
         let bytes = serde_json::to_vec(self).map_err(std::io::Error::from);
         self.seccomp = None;
+        self.landlock = None;
         bytes
             .and_then(|bytes| write_atomic(&path, &bytes, Durability::Volatile))
             .map_err(|source| file("write", &path, source))

@@ -1,5 +1,6 @@
 //! The caller's terminal and signals while a container runs in the foreground.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,6 +10,7 @@ use linux::signal::SignalFd;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::Failure;
+use crate::notify::Inbox;
 
 /// Sends the master of the container's terminal to whoever listens at the socket, with a name as
 /// runc's protocol has it.
@@ -20,15 +22,26 @@ pub(crate) fn hand_over(terminal: Option<&OwnedFd>, socket: Option<&str>) -> Res
     Ok(())
 }
 
+/// Sends a descriptor of the process to whoever listens at the socket of `--pidfd-socket`.
+pub(crate) fn hand_over_process(process: &PidFd, socket: Option<&str>) -> Result<(), Failure> {
+    let Some(socket) = socket else { return Ok(()) };
+    let connection = std::os::unix::net::UnixStream::connect(socket)
+        .map_err(|error| format!("connect to pidfd socket {socket}: {error}"))?;
+    linux::socket::send_with_fds(connection.as_fd(), b"pidfd", &[process.as_fd()])?;
+    Ok(())
+}
+
 /// Keys of what is waited for.
 const PROCESS: u64 = 0;
 const SIGNAL: u64 = 1;
 const MASTER: u64 = 2;
 const INPUT: u64 = 3;
+const NOTICE: u64 = 4;
 
 /// Passes signals, input and output between the caller and the container.
 pub(crate) struct Relay {
     signals: SignalFd,
+    inbox: Cell<Option<Inbox>>,
 }
 
 impl Relay {
@@ -37,7 +50,12 @@ impl Relay {
         // What the program itself does wrong must still end it.
         let own = [4, 5, 6, 7, 8, 9, 11, 19, 31, 32, 33];
         let all: Vec<i32> = (1..=64).filter(|number| !own.contains(number)).collect();
-        Ok(Self { signals: SignalFd::new(&all)? })
+        Ok(Self { signals: SignalFd::new(&all)?, inbox: Cell::new(None) })
+    }
+
+    /// Passes on what the container says of its state, too.
+    pub(crate) fn attend(&self, inbox: Option<Inbox>) {
+        self.inbox.set(inbox);
     }
 
     /// Until the process has ended.
@@ -49,6 +67,10 @@ impl Relay {
         let epoll = Epoll::new()?;
         epoll.add(process.as_fd(), PROCESS, Interest::IN)?;
         epoll.add(self.signals.as_fd(), SIGNAL, Interest::IN)?;
+        let mut inbox = self.inbox.take();
+        if let Some(inbox) = &inbox {
+            epoll.add(inbox.as_fd(), NOTICE, Interest::IN)?;
+        }
         let mut screen = terminal.map(Screen::new).transpose()?;
         if let Some(screen) = &screen {
             screen.register(&epoll)?;
@@ -57,6 +79,10 @@ impl Relay {
         loop {
             epoll.wait(None, &mut ready)?;
             for event in &ready {
+                if let (NOTICE, Some(inbox)) = (event.key, &mut inbox) {
+                    // The manager goes on watching this process.
+                    inbox.pass_on(std::process::id());
+                }
                 match (event.key, &mut screen) {
                     (SIGNAL, _) => self.pass_on(process, screen.as_ref())?,
                     (MASTER, Some(screen)) => screen.show(&epoll),

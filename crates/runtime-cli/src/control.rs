@@ -1,4 +1,4 @@
-//! `start`, `kill`, `delete`, `pause`, `resume`, `state`, `list`, `ps`: what is done to a container
+//! `start`, `kill`, `delete`, `pause`, `resume`, `state`, `list`: what is done to a container
 //! that exists.
 
 use linux::cgroup::{Group, Layout};
@@ -9,6 +9,7 @@ use runtime::state::{Record, process_of};
 
 use crate::arguments::{Flag, Parsed};
 use crate::log::print;
+use crate::notify::{self, Inbox};
 use crate::{Call, Failure};
 
 /// `start ID`: opens the gate; returns when the program runs.
@@ -19,6 +20,10 @@ pub(crate) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
     let process = process_of(&record)?.filter(|_| status == Status::Created);
     let process = process.ok_or_else(|| conflict("start", status))?;
     let gate = call.states.gate(&record.state.id);
+    let inbox = match notify::is_wanted() {
+        true => Some(Inbox::open(call, &record.state.id)?),
+        false => None,
+    };
     let result = runtime::gate::open(&gate, &process, &record.state);
     // Whatever came of it, there is no second try.
     drop(std::fs::remove_file(&gate));
@@ -26,6 +31,9 @@ pub(crate) fn start(call: &Call, words: &[String]) -> Result<u8, Failure> {
     if let Err(error) = runtime::hook::started(&record.hooks.poststart, &record.state) {
         end(&process)?;
         return Err(error.into());
+    }
+    if let Some(inbox) = inbox {
+        inbox.await_ready(&process);
     }
     Ok(0)
 }
@@ -159,27 +167,6 @@ pub(crate) fn list(call: &Call, words: &[String]) -> Result<u8, Failure> {
             let all: Result<Vec<_>, _> = records.iter().map(|record| shown(call, record)).collect();
             Ok(print(&format!("{}\n", serde_json::Value::Array(all?))))
         }
-        Some(other) => Err(format!("invalid format option {other:?}").into()),
-    }
-}
-
-/// `ps [--format table|json] ID`.
-pub(crate) fn ps(call: &Call, words: &[String]) -> Result<u8, Failure> {
-    let parsed = Parsed::read(words, &[Flag::value("format", Some('f'))])?;
-    let record = call.states.load(parsed.only_id()?)?;
-    let pids = group_of(&record)?.processes()?;
-    let numbers = pids.iter().map(|pid| pid.as_raw_nonzero().to_string());
-    match parsed.value("format") {
-        None | Some("table") => {
-            let mut text = "PID     CMD\n".to_owned();
-            for number in numbers {
-                let command = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
-                let command = String::from_utf8_lossy(&command).replace('\0', " ");
-                text.push_str(&format!("{number:<7} {}\n", command.trim_end()));
-            }
-            Ok(print(&text))
-        }
-        Some("json") => Ok(print(&format!("[{}]\n", numbers.collect::<Vec<_>>().join(",")))),
         Some(other) => Err(format!("invalid format option {other:?}").into()),
     }
 }

@@ -8,8 +8,10 @@ use oci::runtime::{Hooks, State};
 use runtime::state::{Record, start_time};
 use runtime::{CreateRequest, Created, Newborn, Rootfs, Stdio};
 
+use crate::activation::Activation;
 use crate::arguments::{Flag, Parsed};
 use crate::bundle::Bundle;
+use crate::notify::{self, Inbox};
 use crate::{Call, Failure, console};
 
 const FLAGS: &[Flag] = &[
@@ -18,6 +20,7 @@ const FLAGS: &[Flag] = &[
     Flag::switch("detach", Some('d')),
     Flag::switch("keep", None),
     Flag::value("pid-file", None),
+    Flag::value("pidfd-socket", None),
     Flag::switch("no-subreaper", None),
     Flag::switch("no-pivot", None),
     Flag::switch("no-new-keyring", None),
@@ -48,11 +51,13 @@ pub(crate) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
             .and_then(|()| created.start().map_err(Failure::from))
             .and_then(|()| making.started())
             .inspect_err(|_| making.undo(Some(&created)))?;
+        making.await_ready(&created);
         return Ok(0);
     }
     if detach {
         let created = making.make(&token, false, Newborn::start)?;
         making.started().inspect_err(|_| making.undo(Some(&created)))?;
+        making.await_ready(&created);
         return Ok(0);
     }
     making.attend(&token, parsed.has("keep"))
@@ -61,10 +66,10 @@ pub(crate) fn run(call: &Call, words: &[String]) -> Result<u8, Failure> {
 fn read(words: &[String]) -> Result<Parsed, Failure> {
     let parsed = Parsed::read(words, FLAGS)?;
     parsed.only_id()?;
-    for flag in ["no-pivot", "no-new-keyring"] {
-        if parsed.has(flag) {
-            return Err(Failure::from(format!("--{flag} is not supported")));
-        }
+    if parsed.has("no-pivot") {
+        let reason = "the host's root would stay mounted beneath the container's; put the bundle on \
+                      a file system that is not the initial ramdisk";
+        return Err(Failure::from(format!("--no-pivot is not supported: {reason}")));
     }
     Ok(parsed)
 }
@@ -74,7 +79,11 @@ struct Making<'a> {
     call: &'a Call,
     id: &'a str,
     pid_file: Option<&'a str>,
-    preserve: u32,
+    pidfd_socket: Option<&'a str>,
+    activation: Activation,
+    has_own_keyring: bool,
+    /// Where it says that it is ready, if somebody wants to know and it is this command's affair.
+    inbox: Option<Inbox>,
     /// What is said of the container, once there is one.
     state: State,
     /// Its hooks for later, which are not the runtime's own affair.
@@ -98,7 +107,7 @@ impl<'a> Making<'a> {
                 "--console-socket needs a detached container with a terminal".to_owned(),
             ));
         }
-        let preserve = parsed.number("preserve-fds")?;
+        let activation = Activation::read(parsed, call.inherited)?;
         let all = bundle.spec.hooks.as_ref();
         let hooks = all.map_or_else(Hooks::default, |all| Hooks {
             poststart: all.poststart.clone(),
@@ -107,7 +116,18 @@ impl<'a> Making<'a> {
         });
         let pid_file = parsed.value("pid-file");
         let state = State::default();
-        let making = Self { call, id, pid_file, preserve, state, hooks, bundle };
+        let making = Self {
+            call,
+            id,
+            pid_file,
+            pidfd_socket: parsed.value("pidfd-socket"),
+            activation,
+            has_own_keyring: !parsed.has("no-new-keyring"),
+            inbox: None,
+            state,
+            hooks,
+            bundle,
+        };
         call.states.reserve(id, &runtime::group_of(id, &making.bundle.spec)?)?;
         Ok(making)
     }
@@ -119,6 +139,7 @@ impl<'a> Making<'a> {
         let start = if must_run { Newborn::start } else { Newborn::launch };
         let mut created = self.make(token, false, start)?;
         self.started().inspect_err(|_| self.undo(Some(&created)))?;
+        relay.attend(self.inbox.take());
         let terminal = created.terminal.take();
         let ended = relay.run(&created.process, terminal);
         let status = ended.inspect_err(|_| self.undo(Some(&created)))?;
@@ -156,6 +177,7 @@ impl<'a> Making<'a> {
     }
 
     fn give_birth(&mut self, token: &SingleThreaded, gate: bool) -> Result<Newborn, Failure> {
+        self.furnish(gate)?;
         let gate = if gate {
             Some(runtime::gate::listen_at(&self.call.states.gate(self.id))?)
         } else {
@@ -168,10 +190,29 @@ impl<'a> Making<'a> {
             rootfs: Rootfs::Directory(self.bundle.rootfs()?),
             stdio: if self.bundle.terminal() { Stdio::Terminal } else { Stdio::Inherit },
             network_namespace: None,
-            preserve_descriptors: self.preserve,
+            preserve_descriptors: self.activation.count(),
+            has_own_keyring: self.has_own_keyring,
             gate,
         };
         Ok(runtime::birth(token, request)?)
+    }
+
+    /// What the service manager gives to the container, and wants to hear from it.
+    fn furnish(&mut self, gate: bool) -> Result<(), Failure> {
+        if notify::is_wanted() {
+            notify::furnish(self.call, self.id, &mut self.bundle.spec)?;
+            self.inbox = if gate { None } else { Some(Inbox::open(self.call, self.id)?) };
+        }
+        if let Some(process) = &mut self.bundle.spec.process {
+            self.activation.announce(&mut process.env);
+        }
+        Ok(())
+    }
+
+    fn await_ready(&mut self, created: &Created) {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.await_ready(&created.process);
+        }
     }
 
     /// What is to be done when the program runs.
@@ -189,8 +230,10 @@ impl<'a> Making<'a> {
             cgroup: newborn.cgroup().path().to_owned(),
             rootfs: self.bundle.rootfs()?.display().to_string(),
             hooks: self.hooks.clone(),
+            has_own_keyring: self.has_own_keyring,
             created: created_at.as_secs(),
         })?;
+        console::hand_over_process(newborn.process(), self.pidfd_socket)?;
         write_pid_file(self.pid_file, newborn.process())
     }
 

@@ -1,11 +1,12 @@
 //! `exec`.
 
 use linux::cgroup::{Group, Layout};
-use linux::process::ExitStatus;
+use linux::process::{ExitStatus, PidFd};
 use oci::runtime::{Capabilities, Process, State, Status, User};
 use runtime::state::process_of;
 use runtime::{Confinement, ExecRequest, Stdio};
 
+use crate::activation::Activation;
 use crate::arguments::{Flag, Parsed};
 use crate::bundle::Bundle;
 use crate::create::write_pid_file;
@@ -21,6 +22,7 @@ const FLAGS: &[Flag] = &[
     Flag::value("process", Some('p')),
     Flag::switch("detach", Some('d')),
     Flag::value("pid-file", None),
+    Flag::value("pidfd-socket", None),
     Flag::value("process-label", None),
     Flag::value("apparmor", None),
     Flag::switch("no-new-privs", None),
@@ -54,9 +56,10 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
     if let Some(below) = parsed.value("cgroup") {
         group = Group::open(layout, &group_path(below, &record.cgroup)?)?;
     }
-    let bundle = Bundle::read(Some(&record.state.bundle))?;
-    let process = process(&parsed, bundle.spec.process.unwrap_or_default())?;
-    let confinement = bundle.spec.linux.as_ref().map(Confinement::of).unwrap_or_default();
+    let mut spec = Bundle::read(Some(&record.state.bundle))?.spec;
+    let mut process = process(&parsed, spec.process.take().unwrap_or_default())?;
+    let activation = Activation::read(&parsed, call.inherited)?;
+    activation.announce(&mut process.env);
     let detach = parsed.has("detach");
     let socket = parsed.value("console-socket");
     if detach && process.terminal && socket.is_none() {
@@ -71,23 +74,27 @@ fn try_exec(call: &Call, words: &[String]) -> Result<u8, Failure> {
         state: Some(&state),
         target: &target,
         process: &process,
-        confinement,
+        confinement: Confinement::of_spec(&spec),
         stdio: if process.terminal { Stdio::Terminal } else { Stdio::Inherit },
         cgroup: Some(&group),
-        preserve_descriptors: parsed.number("preserve-fds")?,
+        preserve_descriptors: activation.count(),
+        has_own_keyring: record.has_own_keyring,
     };
     let starting = runtime::begin(&token, request)?;
-    let pid_file = parsed.value("pid-file");
+    let publish = |process: &PidFd| {
+        console::hand_over_process(process, parsed.value("pidfd-socket"))?;
+        write_pid_file(parsed.value("pid-file"), process)
+    };
     match relay {
         Some(relay) if !process.terminal => {
-            let created = starting.launch(|process| write_pid_file(pid_file, process))?;
+            let created = starting.launch(publish)?;
             let status = relay.run(&created.process, None)?;
             created.verdict()?;
             Ok(exit_code(status))
         }
         relay => {
             let mut created = starting.wait_at_gate()?;
-            let started = write_pid_file(pid_file, &created.process)
+            let started = publish(&created.process)
                 .and_then(|()| console::hand_over(created.terminal.as_ref(), socket))
                 .and_then(|()| created.start().map_err(Failure::from));
             if let Err(failure) = started {

@@ -19,7 +19,11 @@ pub(crate) fn features(words: &[String]) -> Result<u8, Failure> {
         "hooks": runtime::hook::KINDS,
         "mountOptions": runtime::mount_options(),
         "linux": linux(),
-        "annotations": {"dev.brig.version": env!("CARGO_PKG_VERSION")},
+        "annotations": {
+            "dev.brig.version": env!("CARGO_PKG_VERSION"),
+            "dev.brig.landlock.abi": linux::landlock::version().to_string(),
+        },
+        "potentiallyUnsafeConfigAnnotations": [runtime::LANDLOCK],
     });
     Ok(print(&format!("{all:#}\n")))
 }

@@ -4,6 +4,7 @@
 //! Nothing here is shared with brig's other commands: a container engine runs this once for each
 //! container, and every tenth of a millisecond counts. No argument library, no tokio, no settings.
 
+mod activation;
 mod arguments;
 mod bundle;
 mod console;
@@ -13,6 +14,8 @@ mod events;
 mod exec;
 mod features;
 mod log;
+mod notify;
+mod processes;
 mod spec;
 mod update;
 
@@ -32,17 +35,25 @@ use log::Log;
 /// `runtime` is left out; `original` are the arguments the program was started with, for starting
 /// it again from a read-only mount.
 pub fn main(arguments: &[OsString], original: &[OsString]) -> ExitCode {
+    // Before any is opened here.
+    let inherited = linux::inherit::count_from(3);
     let words: Vec<String> =
         arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let global = match Parsed::read(&words, GLOBAL_FLAGS) {
         Ok(global) => global,
         Err(message) => return Log::default().failed(&message, 1),
     };
-    let log = Log::open(global.value("log"), global.value("log-format"));
+    let log = match Log::open(global.value("log"), global.value("log-format")) {
+        Ok(log) => log,
+        Err(message) => return Log::default().failed(&message, 1),
+    };
     if global.has("systemd-cgroup") {
         return log.failed("the systemd cgroup driver is not supported yet", 1);
     }
-    let call = Call::new(&global, original, log);
+    if !matches!(global.value("rootless"), None | Some("auto" | "true" | "false")) {
+        return log.failed("--rootless is one of true, false, auto", 1);
+    }
+    let call = Call { inherited, ..Call::new(&global, original, log) };
     match call.run(&global.rest) {
         Ok(code) => {
             drop(std::io::stdout().flush());
@@ -95,6 +106,8 @@ struct Call {
     original: Vec<OsString>,
     show: Option<&'static str>,
     log: Log,
+    /// How many descriptors of the caller's were open, from 3 on.
+    inherited: u32,
 }
 
 impl Call {
@@ -107,7 +120,13 @@ impl Call {
         } else {
             None
         };
-        Self { states: States::new(root.into()), original: original.to_vec(), show, log }
+        Self {
+            states: States::new(root.into()),
+            original: original.to_vec(),
+            show,
+            log,
+            inherited: 0,
+        }
     }
 
     /// Runs the hooks of a container that is no more.
@@ -123,6 +142,9 @@ impl Call {
             (None, Some((command, rest))) => (command.as_str(), rest),
             (None, None) => ("help", words),
         };
+        if matches!(rest.first().map(String::as_str), Some("--help" | "-help" | "-h" | "--h")) {
+            return Ok(log::print(HELP));
+        }
         match command {
             "run" => create::run(self, rest),
             "create" => create::create(self, rest),
@@ -134,7 +156,7 @@ impl Call {
             "resume" => control::resume(self, rest),
             "state" => control::state(self, rest),
             "list" => control::list(self, rest),
-            "ps" => control::ps(self, rest),
+            "ps" => processes::ps(self, rest),
             "update" => update::update(self, rest),
             "events" => events::events(self, rest),
             "features" => features::features(rest),

@@ -13,9 +13,19 @@ pub(crate) struct Log {
 
 impl Log {
     /// A file, to which is appended, or standard error.
-    pub(crate) fn open(path: Option<&str>, format: Option<&str>) -> Self {
-        let open = |path| OpenOptions::new().append(true).create(true).open(path).ok();
-        Self { file: path.and_then(open), json: format == Some("json") }
+    ///
+    /// The error is the message to show.
+    pub(crate) fn open(path: Option<&str>, format: Option<&str>) -> Result<Self, String> {
+        let json = match format {
+            None | Some("text" | "") => false,
+            Some("json") => true,
+            Some(other) => return Err(format!("--log-format is one of text, json: {other:?}")),
+        };
+        let open = |path: &str| {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            file.map_err(|error| format!("open log {path}: {error}"))
+        };
+        Ok(Self { file: path.filter(|path| !path.is_empty()).map(open).transpose()?, json })
     }
 
     /// Tells why, and gives the exit code.

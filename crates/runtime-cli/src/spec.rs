@@ -3,25 +3,23 @@
 use std::path::Path;
 
 use oci::runtime::{
-    Capabilities, DeviceRule, Linux, Mount, Namespace, NamespaceKind, Process, Resources, Root,
-    Spec,
+    Capabilities, DeviceRule, IdMapping, Linux, Mount, Namespace, NamespaceKind, Process,
+    Resources, Root, Spec,
 };
 
 use crate::Failure;
 use crate::arguments::{Flag, Parsed};
 
-/// `spec [--bundle DIR]`: writes `config.json`; one that exists is left alone.
+/// `spec [--bundle DIR] [--rootless]`: writes `config.json`; one that exists is left alone.
 pub(crate) fn spec(words: &[String]) -> Result<u8, Failure> {
     let flags = [Flag::value("bundle", Some('b')), Flag::switch("rootless", None)];
     let parsed = Parsed::read(words, &flags)?;
-    if parsed.has("rootless") {
-        return Err("--rootless is not supported yet".to_owned().into());
-    }
     let path = Path::new(parsed.value("bundle").unwrap_or(".")).join("config.json");
     if path.exists() {
         return Err("File config.json exists. Remove it first".to_owned().into());
     }
-    let text = serde_json::to_string_pretty(&default()).map_err(|error| error.to_string())?;
+    let spec = if parsed.has("rootless") { rootless() } else { default() };
+    let text = serde_json::to_string_pretty(&spec).map_err(|error| error.to_string())?;
     std::fs::write(&path, text + "\n")
         .map_err(|error| format!("write {}: {error}", path.display()))?;
     Ok(0)
@@ -38,6 +36,31 @@ fn default() -> Spec {
         linux: Some(linux()),
         ..Spec::default()
     }
+}
+
+/// The same in a user namespace whose root is the caller, with the host's network, and without what
+/// only the host's root may ask for; as runc has it.
+fn rootless() -> Spec {
+    let mut spec = default();
+    if let Some(linux) = &mut spec.linux {
+        linux.namespaces.retain(|namespace| namespace.kind != NamespaceKind::Network);
+        linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+        let map = |host_id| vec![IdMapping { container_id: 0, host_id, size: 1 }];
+        linux.uid_mappings = map(rustix::process::geteuid().as_raw());
+        linux.gid_mappings = map(rustix::process::getegid().as_raw());
+        linux.resources = None;
+    }
+    for mount in &mut spec.mounts {
+        // No other group is there.
+        mount.options.retain(|option| !option.starts_with("gid=") && !option.starts_with("uid="));
+        if mount.destination == "/sys" {
+            // A new one would want a network namespace of its own.
+            mount.kind = Some("none".to_owned());
+            mount.source = Some("/sys".to_owned());
+            mount.options = words("rbind nosuid noexec nodev ro");
+        }
+    }
+    spec
 }
 
 fn process() -> Process {

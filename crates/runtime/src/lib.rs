@@ -31,7 +31,7 @@ mod update;
 pub use create::{Newborn, birth, create};
 pub use error::Error;
 pub use exec::{Progress, Starting, begin, exec};
-pub use plan::{MEMORY_FLAGS, MEMORY_MODES, group_of, mount_options};
+pub use plan::{LANDLOCK, MEMORY_FLAGS, MEMORY_MODES, group_of, mount_options};
 pub use request::{Confinement, CreateRequest, Created, ExecRequest, Rootfs, Stdio};
 pub use update::update;
 

@@ -27,6 +27,8 @@ pub struct CreateRequest<'a> {
     pub network_namespace: Option<OwnedFd>,
     /// How many descriptors from 3 on its program inherits.
     pub preserve_descriptors: u32,
+    /// Whether it gets a session keyring of its own; otherwise it keeps the caller's.
+    pub has_own_keyring: bool,
     /// A listening socket (`SOCK_SEQPACKET`) at which another process may open the gate
     /// ([`crate::gate`]); `None`: only this process can, by [`Created::start`].
     pub gate: Option<OwnedFd>,
@@ -79,6 +81,8 @@ pub struct ExecRequest<'a> {
     pub cgroup: Option<&'a Group>,
     /// How many descriptors from 3 on its program inherits.
     pub preserve_descriptors: u32,
+    /// Whether it joins the container's session keyring; otherwise it keeps the caller's.
+    pub has_own_keyring: bool,
 }
 
 /// What of a container's configuration holds for each of its processes.
@@ -90,6 +94,8 @@ pub struct Confinement<'a> {
     pub personality: Option<&'a LinuxPersonality>,
     /// Where memory comes from.
     pub memory_policy: Option<&'a MemoryPolicy>,
+    /// The annotation [`crate::LANDLOCK`].
+    pub landlock: Option<&'a str>,
 }
 
 impl<'a> Confinement<'a> {
@@ -100,7 +106,15 @@ impl<'a> Confinement<'a> {
             seccomp: linux.seccomp.as_ref(),
             personality: linux.personality.as_ref(),
             memory_policy: linux.memory_policy.as_ref(),
+            landlock: None,
         }
+    }
+
+    /// That of a whole configuration, with what annotations say.
+    #[must_use]
+    pub fn of_spec(spec: &'a Spec) -> Self {
+        let landlock = spec.annotations.get(crate::LANDLOCK).map(String::as_str);
+        Self { landlock, ..spec.linux.as_ref().map(Self::of).unwrap_or_default() }
     }
 }
 

@@ -40,8 +40,16 @@ pub struct Record {
     /// Its hooks for later: `poststart` and `poststop`.
     #[serde(skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+    /// Whether its session keyring is its own, and not that of whoever made it.
+    #[serde(default = "yes")]
+    pub has_own_keyring: bool,
     /// When the container was made, in seconds since 1970 (UTC).
     pub created: u64,
+}
+
+/// A record of before that could be said.
+const fn yes() -> bool {
+    true
 }
 
 /// Names in a container's directory.

@@ -79,11 +79,11 @@ impl Bundle {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
     }
 
-    fn runc(&self, words: &[&str]) -> Output {
+    pub(crate) fn runc(&self, words: &[&str]) -> Output {
         run_command(&mut self.command(&["runc"], words), LIMIT)
     }
 
-    fn status(&self, id: &str) -> String {
+    pub(crate) fn status(&self, id: &str) -> String {
         let state: Value = serde_json::from_slice(&self.brig(&["state", id]).stdout).unwrap();
         state["status"].as_str().unwrap().to_owned()
     }

@@ -49,7 +49,7 @@ impl Supervisor {
         let Some(main) = self.processes.get(&MAIN).filter(|main| main.ended.is_none()) else {
             return Err(Error::Impossible("the container has ended"));
         };
-        let seccomp = Record::read(&self.record.run_directory)?.seccomp;
+        let Record { seccomp, landlock, .. } = Record::read(&self.record.run_directory)?;
         let deadline = TimerFd::new()?;
         deadline.set(Some(PATIENCE))?;
         as_of_nobody(&mut exec.process);
@@ -64,10 +64,15 @@ impl Supervisor {
             id: &self.record.id,
             target: &main.pidfd,
             process: &exec.process,
-            confinement: Confinement { seccomp: seccomp.as_ref(), ..Confinement::default() },
+            confinement: Confinement {
+                seccomp: seccomp.as_ref(),
+                landlock: landlock.as_deref(),
+                ..Confinement::default()
+            },
             stdio,
             cgroup: self.group.as_ref(),
             preserve_descriptors: 0,
+            has_own_keyring: true,
         };
         let starting = runtime::begin(&self.token, request)?;
         let number = self.next_number();

@@ -16,7 +16,7 @@ use crate::request::Stdio;
 
 /// What is entered.
 pub(super) struct Entry<'a> {
-    pub(super) keyring: CString,
+    pub(super) keyring: Option<CString>,
     pub(super) target: &'a PidFd,
     pub(super) namespaces: Namespaces,
     pub(super) cgroup: Option<&'a Group>,
@@ -38,7 +38,9 @@ impl Entry<'_> {
         linux::process::reset_signals();
         run_on(plan.affinity.initial.as_deref())?;
         adjust_oom_score(plan.oom_score_adjustment)?;
-        linux::process::join_session_keyring(&self.keyring)?;
+        if let Some(keyring) = &self.keyring {
+            linux::process::join_session_keyring(keyring)?;
+        }
         if let Some(group) = self.cgroup {
             // It was born in the group of cgroup v2.
             group.entrance()?.pass(&token)?;

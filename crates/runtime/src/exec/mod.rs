@@ -26,7 +26,7 @@ use oci::runtime::{State, Status};
 use self::entry::Entry;
 use crate::request::{Created, ExecRequest};
 use crate::seccomp::Filter;
-use crate::{Error, channel, init, plan};
+use crate::{Error, channel, plan};
 
 pub use self::starting::{Progress, Starting};
 
@@ -56,13 +56,14 @@ pub fn begin(token: &SingleThreaded, request: ExecRequest<'_>) -> Result<Startin
         stdio,
         cgroup,
         preserve_descriptors,
+        has_own_keyring,
     } = request;
     plan::check_id(id)?;
     let plan = plan::process(process, &confinement, stdio, preserve_descriptors)?;
     linux::process::set_dumpable(false)?;
     let notifies = plan.seccomp.as_ref().is_some_and(Filter::notifies);
-    let entry =
-        Entry { keyring: init::keyring(id)?, target, namespaces: namespaces_of(target)?, cgroup };
+    let keyring = plan::keyring(id, has_own_keyring)?;
+    let entry = Entry { keyring, target, namespaces: namespaces_of(target)?, cgroup };
     let (parent, child) = channel::pair(state.cloned().unwrap_or_else(|| state_of(id, target)))?;
     let options = CloneOptions {
         cgroup: cgroup.and_then(Group::v2_dirfd),

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::path::Path;
 
+use linux::landlock::Ruleset;
 use linux::path::Root;
 use rustix::fs::{Access, CWD, FileType, access, stat};
 use rustix::io::Errno;
@@ -19,6 +20,8 @@ pub(crate) struct Program {
     pub(crate) path: CString,
     /// Its environment.
     pub(crate) environment: Vec<CString>,
+    /// What it may do at most.
+    pub(crate) landlock: Option<Ruleset>,
     /// What is run before it.
     pub(crate) hooks: Option<OfContainer>,
 }
@@ -49,9 +52,23 @@ pub(crate) fn find(process: ProcessPlan, home: Option<CString>) -> Result<Progra
     let path = look_up(&process.command, &process.search_path)?;
     let path = CString::new(path)
         .map_err(|_| linux::Error::new("execute", &process.command, Errno::INVAL))?;
+    let landlock = process.landlock.as_ref().map(super::landlock::make).transpose()?;
     let mut environment = process.environment.clone();
+    tell_own_pid(&mut environment)?;
     environment.extend(home);
-    Ok(Program { process, path, environment, hooks: None })
+    Ok(Program { process, path, environment, landlock, hooks: None })
+}
+
+/// Whoever is given sockets must find its own number beside them (`sd_listen_fds(3)`), which nobody
+/// knew before: an empty `LISTEN_PID` becomes it.
+fn tell_own_pid(environment: &mut [CString]) -> Result<(), Failure> {
+    const EMPTY: &[u8] = b"LISTEN_PID=";
+    for entry in environment.iter_mut().filter(|entry| entry.as_bytes() == EMPTY) {
+        let own = super::own_pid().as_raw_nonzero();
+        *entry = CString::new(format!("LISTEN_PID={own}"))
+            .map_err(|_| linux::Error::new("tell", "LISTEN_PID", Errno::INVAL))?;
+    }
+    Ok(())
 }
 
 fn look_up(command: &str, search_path: &str) -> Result<String, Failure> {

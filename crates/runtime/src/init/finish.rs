@@ -63,7 +63,7 @@ pub(crate) fn take_streams(
 
 /// Behind the gate: nothing comes back but the reason why it failed.
 pub(crate) fn finish(program: Program, channel: &Child) -> Result<Infallible, Failure> {
-    let Program { process, path, environment, hooks } = program;
+    let Program { process, path, environment, landlock, hooks } = program;
     own_streams(process.credentials.user)?;
     rustix::process::umask(Mode::from_raw_mode(process.umask));
     write_labels(&process)?;
@@ -73,7 +73,14 @@ pub(crate) fn finish(program: Program, channel: &Child) -> Result<Infallible, Fa
     schedule(&process.scheduling)?;
     if process.no_new_privileges {
         linux::process::set_no_new_privileges()?;
-    } else if let Some(filter) = &process.seccomp {
+    }
+    if let Some(rules) = landlock {
+        // The filter need not allow this; and without no_new_privs it wants privileges, too.
+        rules.restrict()?;
+    }
+    if !process.no_new_privileges
+        && let Some(filter) = &process.seccomp
+    {
         // Without no_new_privs only a privileged process may load a filter.
         filter.load(channel)?;
     }

@@ -8,12 +8,13 @@ mod cgroup;
 mod command;
 mod device;
 mod finish;
+mod landlock;
 mod mask;
 mod mount;
+mod network;
 mod terminal;
 
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -88,15 +89,11 @@ fn leave_the_caller(plan: &Plan) -> Result<(), Failure> {
     linux::process::close_on_exec_from(3 + plan.process.preserve_descriptors)?;
     linux::process::reset_signals();
     linux::process::new_session()?;
-    linux::process::join_session_keyring(&keyring(&plan.id)?)?;
+    if let Some(keyring) = &plan.keyring {
+        linux::process::join_session_keyring(keyring)?;
+    }
     rustix::process::umask(Mode::empty());
     Ok(())
-}
-
-/// The name of a container's session keyring, which all its processes join.
-pub(crate) fn keyring(id: &str) -> Result<CString, linux::Error> {
-    CString::new(format!("_ses.{id}"))
-        .map_err(|_| linux::Error::new("name keyring of", id, Errno::INVAL))
 }
 
 /// The caller's word that ids are mapped and the control group is there, with the network namespace
@@ -108,8 +105,9 @@ pub(crate) struct Proceed<'a> {
 }
 
 impl Proceed<'_> {
-    /// Waits for the word, joins the network namespace and enters the control groups of cgroup v1 (it
-    /// was born in that of v2); then the group of this process is the root it sees.
+    /// Waits for the word, joins the network namespace (in a new one the loopback device is set up)
+    /// and enters the control groups of cgroup v1 (it was born in that of v2); then the group of this
+    /// process is the root it sees.
     pub(crate) fn wait(&mut self, plan: &Plan) -> Result<(), Failure> {
         if self.done {
             return Ok(());
@@ -118,6 +116,9 @@ impl Proceed<'_> {
         self.done = true;
         if let Some(network) = &gifts.network {
             linux::process::join(network.as_fd(), Namespaces::NETWORK)?;
+        }
+        if plan.namespaces.makes_network() {
+            network::set_up_loopback()?;
         }
         let token = SingleThreaded::claim()?;
         gifts.entrance.pass(&token)?;

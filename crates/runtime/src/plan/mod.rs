@@ -4,6 +4,7 @@
 mod device;
 mod id_map;
 mod label;
+mod landlock;
 mod limit;
 mod mount;
 mod namespace;
@@ -14,6 +15,8 @@ mod sysctl;
 
 pub(crate) use device::DevicePlan;
 pub(crate) use id_map::IdMaps;
+pub use landlock::LANDLOCK;
+pub(crate) use landlock::LandlockPlan;
 pub(crate) use limit::limits;
 pub(crate) use mount::{MountPlan, MountSource, NewMount};
 pub(crate) use namespace::{NamespacePlan, wants_network};
@@ -23,6 +26,7 @@ pub(crate) use process::{ProcessPlan, plan as process};
 pub(crate) use scheduling::SchedulingPlan;
 pub use scheduling::{MEMORY_FLAGS, MEMORY_MODES};
 
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -38,8 +42,8 @@ use crate::{Error, hook};
 /// All that the container's first process does.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Its id; names the session keyring.
-    pub id: String,
+    /// The name of its session keyring; `None` keeps the caller's.
+    pub keyring: Option<CString>,
     /// Namespaces to join and to make.
     pub namespaces: NamespacePlan,
     /// The root file system, detached.
@@ -120,7 +124,7 @@ pub(crate) fn plan(
         waits_for_hooks: hooks_of_caller.is_some(),
         hooks,
         place,
-        id: request.id.to_owned(),
+        keyring: keyring(request.id, request.has_own_keyring)?,
         rootfs: open_rootfs(request.rootfs)?,
         rootfs_propagation: rootfs_propagation(linux)?,
         rootfs_read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
@@ -135,13 +139,20 @@ pub(crate) fn plan(
         cgroup: cgroup_path(request.id, linux)?,
         process: process::plan(
             process,
-            &Confinement::of(linux),
+            &Confinement::of_spec(spec),
             request.stdio,
             request.preserve_descriptors,
         )?,
         namespaces,
     };
     Ok((plan, CallerPlan { hooks: hooks_of_caller, net_devices, state }))
+}
+
+/// The name of a container's session keyring, which all its processes join.
+pub(crate) fn keyring(id: &str, is_own: bool) -> Result<Option<CString>, Error> {
+    let name = || CString::new(format!("_ses.{id}"));
+    let name = is_own.then(name).transpose();
+    name.map_err(|_| Error::invalid("id", format!("{id:?} has a zero byte")))
 }
 
 fn state_of(spec: &Spec, id: &str, bundle: &Path) -> State {

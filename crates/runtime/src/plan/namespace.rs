@@ -43,6 +43,11 @@ impl NamespacePlan {
         let follows = kind == Namespaces::NETWORK && self.network_follows;
         follows || self.new.contains(kind) || self.joined.iter().any(|(one, _)| *one == kind)
     }
+
+    /// Whether the container's network namespace is a new one.
+    pub(crate) fn makes_network(&self) -> bool {
+        self.network_follows || self.new.contains(Namespaces::NETWORK)
+    }
 }
 
 /// Whether the container gets a network namespace of its own that can be made before its process:

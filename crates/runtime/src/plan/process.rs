@@ -9,6 +9,7 @@ use linux::pty::Size;
 use oci::runtime::{Capabilities, Process, Rlimit};
 
 use super::label;
+use super::landlock::{self, LandlockPlan};
 use super::scheduling::{AffinityPlan, SchedulingPlan};
 use crate::Error;
 use crate::request::{Confinement, Stdio};
@@ -43,6 +44,8 @@ pub(crate) struct ProcessPlan {
     pub no_new_privileges: bool,
     /// Filter of system calls.
     pub seccomp: Option<Filter>,
+    /// What it may do at most.
+    pub landlock: Option<LandlockPlan>,
     /// Content of `attr/apparmor/exec`.
     pub apparmor: Option<String>,
     /// Content of `attr/exec`.
@@ -90,6 +93,10 @@ pub(crate) fn plan(
         affinity: AffinityPlan::of(process.exec_cpu_affinity.as_ref())?,
         no_new_privileges: process.no_new_privileges,
         seccomp: seccomp::compile(confinement.seccomp)?,
+        landlock: match confinement.landlock {
+            Some(text) => landlock::plan(text, linux::landlock::version())?,
+            None => None,
+        },
         apparmor: label::profile_of(process)?,
         selinux: label::of_process(process)?,
         oom_score_adjustment: process.oom_score_adj,

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("basic::what_is_not_built_is_refused", refused),
     ("basic::versions_that_nobody_knows_are_refused", versions),
     ("basic::joins_a_network_namespace", join_network),
+    ("basic::the_loopback_device_is_up", loopback),
 ];
 
 fn own_namespaces(token: &SingleThreaded) {
@@ -38,6 +39,18 @@ fn own_namespaces(token: &SingleThreaded) {
     assert_eq!(lines.next(), Some("lo"));
     assert!(lines.all(|line| line.ends_with(":/")), "{output}");
     assert_eq!(mounts(), before, "the host's mounts are as they were");
+}
+
+/// In a new network namespace, also in one that belongs to a user namespace.
+fn loopback(token: &SingleThreaded) {
+    let mut world = World::new("cat /sys/class/net/lo/flags");
+    assert_eq!(world.output(token), "0x9\n");
+    let own = oci::runtime::Namespace { kind: oci::runtime::NamespaceKind::User, path: None };
+    world.linux().namespaces.push(own);
+    let map = oci::runtime::IdMapping { container_id: 0, host_id: 0, size: 1000 };
+    world.linux().uid_mappings = vec![map];
+    world.linux().gid_mappings = vec![map];
+    assert_eq!(world.output(token), "0x9\n");
 }
 
 fn exit_status(token: &SingleThreaded) {

@@ -58,6 +58,7 @@ fn request<'a>(container: &'a Created, process: &'a Process, stdio: Stdio) -> Ex
         stdio,
         cgroup: container.cgroup.as_ref(),
         preserve_descriptors: 0,
+        has_own_keyring: true,
     }
 }
 
@@ -237,6 +238,7 @@ fn keyring(token: &SingleThreaded) {
                 stdio,
                 cgroup: container.cgroup.as_ref(),
                 preserve_descriptors: 0,
+                has_own_keyring: true,
             };
             let mut created = runtime::exec(token, request).unwrap();
             created.start().unwrap();
@@ -299,6 +301,7 @@ fn filtered(token: &SingleThreaded) {
                 stdio,
                 cgroup: None,
                 preserve_descriptors: 0,
+                has_own_keyring: true,
             };
             let mut created = runtime::exec(token, request).unwrap();
             created.start().unwrap();

@@ -16,6 +16,7 @@ mod exec;
 mod hardening;
 mod hook;
 mod identity;
+mod landlock;
 mod mount;
 mod net_device;
 mod resource;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         hardening::TESTS,
         hook::TESTS,
         identity::TESTS,
+        landlock::TESTS,
         mount::TESTS,
         net_device::TESTS,
         resource::TESTS,

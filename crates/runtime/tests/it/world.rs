@@ -121,6 +121,7 @@ impl World {
             stdio,
             network_namespace: None,
             preserve_descriptors: 0,
+            has_own_keyring: true,
             gate: None,
         }
     }
