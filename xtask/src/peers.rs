@@ -31,6 +31,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/sbin/mkfs.ext4", "e2fsprogs"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/share/doc/python3-seccomp", "python3-seccomp"),
+    ("/usr/sbin/criu", "criu"),
 ];
 
 /// What only the bench needs besides.
