@@ -4,6 +4,7 @@ use std::path::Path;
 
 use linux::process::PidFd;
 use oci::runtime::Status;
+use runtime::Error;
 use runtime::checkpoint::{
     CheckpointRequest, Criu, ManageGroups, Places, Switch, checkpoint as write,
 };
@@ -83,7 +84,13 @@ pub(crate) fn checkpoint(call: &Call, words: &[String]) -> Result<u8, Failure> {
 /// CRIU has ended the processes.
 fn forget(call: &Call, record: &Record, process: &PidFd) -> Result<(), Failure> {
     crate::control::end(process)?;
-    empty(&group_of(record)?)?;
+    if let Err(Error::NotFound { .. }) = call.states.load(&record.state.id) {
+        // Who had run it in the foreground was sooner.
+        return Ok(());
+    }
+    if let Ok(group) = group_of(record) {
+        empty(&group)?;
+    }
     call.states.remove(&record.state.id)?;
     call.stopped(&record.hooks, &record.state);
     Ok(())

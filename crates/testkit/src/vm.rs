@@ -15,7 +15,10 @@ use crate::image::busybox_root;
 /// The Debian package that depends on the newest kernel of the series brig supports.
 const KERNEL: &str = "linux-image-6.12-cloud-amd64";
 
-/// Modules that containers and the disk need; their dependencies are found.
+/// Debian 12's own, older kernel.
+pub const OLDER_KERNEL: &str = "linux-image-cloud-amd64";
+
+/// Modules that containers, the disk and CRIU need; their dependencies are found.
 const MODULES: &[&str] = &[
     "overlay",
     "veth",
@@ -36,6 +39,13 @@ const MODULES: &[&str] = &[
     "xt_conntrack",
     "tun",
     "virtio_rng",
+    "nf_conntrack_netlink",
+    "unix_diag",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "netlink_diag",
+    "af_packet_diag",
 ];
 
 /// Printed by the script's wrapper when it ends; the exit status follows.
@@ -52,14 +62,20 @@ impl Kernel {
     /// Fetches and unpacks Debian's kernel if it is not in the cache.
     #[must_use]
     pub fn prepare() -> Self {
+        Self::prepare_series(KERNEL)
+    }
+
+    /// As [`Self::prepare`], the newest kernel that this package depends on.
+    #[must_use]
+    pub fn prepare_series(package: &str) -> Self {
         let cache = crate::cache_directory();
         let lock = File::create(cache.join("kernel.lock")).unwrap();
         lock.lock().unwrap();
-        let directory = cache.join("kernel");
+        let directory = cache.join(if package == KERNEL { "kernel" } else { package });
         if !directory.join(".complete").exists() {
             drop(fs::remove_dir_all(&directory));
             fs::create_dir_all(&directory).unwrap();
-            fetch(&directory);
+            fetch(&directory, package);
             fs::write(directory.join(".complete"), "").unwrap();
         }
         let modules = directory.join("root/lib/modules");
@@ -97,17 +113,17 @@ impl Kernel {
     }
 }
 
-fn fetch(directory: &Path) {
+fn fetch(directory: &Path, package: &str) {
     let depends =
-        stdx::process::output(stdx::process::command("apt-cache").args(["depends", KERNEL]))
+        stdx::process::output(stdx::process::command("apt-cache").args(["depends", package]))
             .unwrap();
     let depends = String::from_utf8(depends.stdout).unwrap();
-    let package = depends
+    let image = depends
         .lines()
         .find_map(|line| line.trim().strip_prefix("Depends: "))
-        .unwrap_or_else(|| panic!("{KERNEL} depends on no kernel: run apt-get update"));
+        .unwrap_or_else(|| panic!("{package} depends on no kernel: run apt-get update"));
     stdx::process::output(
-        stdx::process::command("apt-get").current_dir(directory).args(["-qq", "download", package]),
+        stdx::process::command("apt-get").current_dir(directory).args(["-qq", "download", image]),
     )
     .unwrap();
     let archive = fs::read_dir(directory)

@@ -28,6 +28,7 @@ mod same_output;
 mod scenario;
 mod streams;
 mod vm;
+mod vm_checkpoint;
 mod vm_runtime;
 mod watching;
 

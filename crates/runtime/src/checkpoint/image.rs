@@ -79,6 +79,17 @@ impl Opened {
         Error::Criu { message: format!("{message}{lines}\nlog file: {log}") }
     }
 
+    /// Takes away the empty directories that a CRIU which was killed has left where it worked.
+    pub(super) fn tidy(&self) {
+        let directory = self.work.as_ref().unwrap_or(&self.image);
+        let Ok(entries) = Dir::read_from(directory) else { return };
+        for entry in entries.flatten() {
+            if entry.file_name().to_bytes().starts_with(b".criu.") {
+                let _gone = rustix::fs::unlinkat(directory, entry.file_name(), AtFlags::REMOVEDIR);
+            }
+        }
+    }
+
     /// The names of the standard streams, for whoever restores.
     pub(super) fn write_descriptors(&self, names: &[String]) -> Result<(), Error> {
         let fail = |errno| linux::Error::new("write", DESCRIPTORS, errno);

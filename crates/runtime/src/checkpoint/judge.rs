@@ -85,6 +85,7 @@ impl<'a> Judge<'a> {
                 // One that has ended needs no signal.
                 drop(process.signal(9));
             }
+            // With it CRIU, which would wait for those that have gone.
             drop(self.group.kill());
             Error::Unfit { reason }
         })

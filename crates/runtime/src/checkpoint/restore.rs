@@ -96,6 +96,7 @@ pub fn restore(token: &SingleThreaded, request: &RestoreRequest<'_>) -> Result<R
             // What CRIU could not end itself is in here.
             drop(group.kill());
             group.undo();
+            opened.tidy();
             Err(opened.explain(error))
         }
     }
@@ -155,7 +156,7 @@ impl Attempt<'_> {
                 "setup-namespaces" => self.set_up(&first(notice)?, caller),
                 "orphan-pts-master" => {
                     terminal = descriptors.into_iter().next();
-                    Ok(())
+                    self.wants_terminal()
                 }
                 "post-restore" => {
                     process = Some(first(notice)?);
@@ -208,6 +209,16 @@ impl Attempt<'_> {
         }
         options.external_mount("/dev/null", "/dev/null");
         Ok(options)
+    }
+
+    /// Without one who holds its other end it would be hung up.
+    fn wants_terminal(&self) -> Result<(), Error> {
+        let process = self.request.spec.process.as_ref();
+        if process.is_some_and(|process| process.terminal) {
+            return Ok(());
+        }
+        let reason = "it has a terminal that was held outside, and process.terminal is false";
+        Err(Error::Unfit { reason: reason.to_owned() })
     }
 
     /// Network and process namespaces are given by descriptor, all others by their file.

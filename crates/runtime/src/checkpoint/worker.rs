@@ -211,7 +211,7 @@ fn hang_up(socket: &OwnedFd, buffer: &mut [u8]) {
 
 fn words(answer: &Answer) -> String {
     match (&answer.message, answer.errno) {
-        (Some(message), _) => message.clone(),
+        (Some(message), _) => message.trim().to_owned(),
         (None, 0) => "it gives no reason".to_owned(),
         (None, code) => std::io::Error::from_raw_os_error(code.saturating_abs()).to_string(),
     }
