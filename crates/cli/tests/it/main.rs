@@ -20,6 +20,7 @@ mod init;
 mod leaks;
 mod messages;
 mod names;
+mod oci_checkpoint;
 mod oci_engines;
 mod oci_face;
 mod oci_faults;

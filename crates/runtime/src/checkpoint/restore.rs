@@ -75,9 +75,9 @@ const LOG: &str = "restore.log";
 pub fn restore(token: &SingleThreaded, request: &RestoreRequest<'_>) -> Result<Restored, Error> {
     external::refuse_unsupported(request.spec)?;
     linux::process::set_dumpable(false)?;
-    worker::check_version(token, request.criu)?;
     let opened = request.places.check(LOG)?;
     let streams = opened.read_descriptors()?;
+    worker::check_version(token, request.criu)?;
     let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
     let (plan, caller) = plan::plan(token, as_new(request))?;

@@ -171,8 +171,8 @@ fn converse(
 ) -> Result<Answer, Error> {
     let say =
         |message: &Message| linux::socket::send_with_fds(socket.as_fd(), message.as_bytes(), &[]);
-    // One that has ended already has said why.
-    let mut said = say(request);
+    // One that has ended already says why, or its silence does.
+    drop(say(request));
     let mut own_failure = Ok(());
     let mut buffer = vec![0; LONGEST];
     loop {
@@ -182,7 +182,6 @@ fn converse(
         let length = heard.unwrap_or_default();
         if length == 0 {
             own_failure?;
-            said?;
             return Err(failed("it ended without an answer"));
         }
         let heard = buffer.get(..length).and_then(Answer::read);
@@ -193,7 +192,7 @@ fn converse(
             return if answer.success { Ok(answer) } else { Err(failed(&words(&answer))) };
         };
         let done = attend(process, notice, descriptors);
-        said = say(&rpc::go_on(done.is_ok()));
+        drop(say(&rpc::go_on(done.is_ok())));
         if let Err(error) = done {
             own_failure = Err(error);
         }
