@@ -35,6 +35,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/share/doc/python3-seccomp", "python3-seccomp"),
     ("/sbin/apparmor_parser", "apparmor"),
     ("/usr/bin/secilc", "secilc"),
+    ("/usr/sbin/criu", "criu"),
 ];
 
 /// What only the bench needs besides.

@@ -97,7 +97,7 @@ pub(crate) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
 }
 
 /// Ends whoever is in a group, and removes it.
-fn empty(group: &Group) -> Result<(), Failure> {
+pub(crate) fn empty(group: &Group) -> Result<(), Failure> {
     if group.is_frozen().unwrap_or(false) {
         group.thaw()?;
     }
@@ -109,7 +109,7 @@ fn empty(group: &Group) -> Result<(), Failure> {
 }
 
 /// Kills a process that is no child, and waits until it has ended.
-fn end(process: &PidFd) -> Result<(), Failure> {
+pub(crate) fn end(process: &PidFd) -> Result<(), Failure> {
     use rustix::event::{PollFd, PollFlags, poll};
     drop(process.signal(9));
     let mut wanted = [PollFd::new(process, PollFlags::IN)];

@@ -7,6 +7,7 @@
 mod activation;
 mod arguments;
 mod bundle;
+mod checkpoint;
 mod console;
 mod control;
 mod create;
@@ -16,11 +17,13 @@ mod features;
 mod log;
 mod notify;
 mod processes;
+mod restore;
 mod spec;
 mod update;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use linux::process::SingleThreaded;
@@ -104,6 +107,7 @@ impl From<String> for Failure {
 struct Call {
     states: States,
     original: Vec<OsString>,
+    criu: Option<PathBuf>,
     show: Option<&'static str>,
     log: Log,
     /// How many descriptors of the caller's were open, from 3 on.
@@ -123,6 +127,7 @@ impl Call {
         Self {
             states: States::new(root.into()),
             original: original.to_vec(),
+            criu: global.value("criu").map(PathBuf::from),
             show,
             log,
             inherited: 0,
@@ -161,10 +166,8 @@ impl Call {
             "events" => events::events(self, rest),
             "features" => features::features(rest),
             "spec" => spec::spec(rest),
-            "checkpoint" | "restore" => {
-                let reason = "there is no CRIU that brig works with".to_owned();
-                Err(Failure::from(format!("{command} is not supported: {reason}")))
-            }
+            "checkpoint" => checkpoint::checkpoint(self, rest),
+            "restore" => restore::restore(self, rest),
             "version" => Ok(log::print(&format!(
                 "brig-runtime version {}\nspec: {}\n",
                 env!("CARGO_PKG_VERSION"),
@@ -205,6 +208,8 @@ COMMANDS:
   ps      list the processes of a container
   update  change the limits of a container
   events  show what a container uses, and when its memory runs out
+  checkpoint  write a running container to files, by CRIU
+  restore     make a container from such files
   spec    write a config.json to start from
   features  show what this runtime knows, as JSON
 ";

@@ -49,6 +49,18 @@ pub enum Error {
         /// `error running prestart hook #0: `, what became of it, and what it wrote.
         message: String,
     },
+    /// CRIU could not write or read a checkpoint.
+    #[error("{message}")]
+    Criu {
+        /// Its words, the last errors of its log, and where the log is.
+        message: String,
+    },
+    /// What was restored is not what the configuration says; it was killed before it ran.
+    #[error("the checkpoint does not fit the configuration: {reason}")]
+    Unfit {
+        /// Which process or mount, and what is different.
+        reason: String,
+    },
     /// The container's process ended before it said that it was ready.
     #[error("the container's process ended during its set-up ({status})")]
     Ended {
@@ -93,13 +105,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid { .. } => ErrorKind::InvalidInput,
+            Self::Invalid { .. } | Self::Unfit { .. } => ErrorKind::InvalidInput,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Prepare(error) => error.kind(),
             Self::Setup { source, .. } | Self::State { source, .. } => ErrorKind::of_io(source),
             Self::Command { exit_code: 127, .. } | Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Command { .. } => ErrorKind::PermissionDenied,
-            Self::Ended { .. } | Self::Hook { .. } => ErrorKind::Internal,
+            Self::Ended { .. } | Self::Hook { .. } | Self::Criu { .. } => ErrorKind::Internal,
             Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Self::Conflict { .. } => ErrorKind::Conflict,
         }

@@ -9,11 +9,13 @@
 //!          Created ── start ──▶ exec
 //! ```
 //! No threads (but one for a moment, before the clone: [`birth`]), no async, no helper programs but
-//! the configuration's own [hooks](hook). The caller is the parent of the container's process and
-//! waits for it by pidfd. The process that enters a container is never dumpable, and the caller makes
-//! sure that it runs from a read-only mount ([`linux::process::exec_read_only`]).
+//! the configuration's own [hooks](hook) and, for a [`checkpoint`], CRIU. The caller is the parent of
+//! the container's process and waits for it by pidfd. The process that enters a container is never
+//! dumpable, and the caller makes sure that it runs from a read-only mount
+//! ([`linux::process::exec_read_only`]).
 
 mod channel;
+pub mod checkpoint;
 mod create;
 mod error;
 mod exec;

@@ -77,7 +77,7 @@ fn find(socket: &mut Socket, name: &str) -> Result<Link, Error> {
 }
 
 /// A socket belongs to the namespace it was opened in.
-fn open_in(namespace: BorrowedFd<'_>) -> Result<Socket, Error> {
+pub(crate) fn open_in(namespace: BorrowedFd<'_>) -> Result<Socket, Error> {
     let own = linux::process::open_own(Namespaces::NETWORK)?;
     linux::process::join(namespace, Namespaces::NETWORK)?;
     let socket = Socket::open();

@@ -134,6 +134,12 @@ impl States {
         fs::read_link(self.root.join(id).join(GROUP)).ok()?.into_os_string().into_string().ok()
     }
 
+    /// A container's directory.
+    #[must_use]
+    pub fn directory(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
     /// The gate's socket of a container.
     #[must_use]
     pub fn gate(&self, id: &str) -> PathBuf {

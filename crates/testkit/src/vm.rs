@@ -18,7 +18,7 @@ const NEW_KERNEL: &str = "linux-image-6.12-cloud-amd64";
 /// And of the oldest that it runs on: that of Debian 12.
 const OLD_KERNEL: &str = "linux-image-cloud-amd64";
 
-/// Modules that containers and the disk need; their dependencies are found.
+/// Modules that containers, the disk and CRIU need; their dependencies are found.
 const MODULES: &[&str] = &[
     "overlay",
     "veth",
@@ -39,6 +39,13 @@ const MODULES: &[&str] = &[
     "xt_conntrack",
     "tun",
     "virtio_rng",
+    "nf_conntrack_netlink",
+    "unix_diag",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "netlink_diag",
+    "af_packet_diag",
 ];
 
 /// Printed by the script's wrapper when it ends; the exit status follows.
@@ -115,12 +122,12 @@ fn fetch(package: &str, directory: &Path) {
         stdx::process::output(stdx::process::command("apt-cache").args(["depends", package]))
             .unwrap();
     let depends = String::from_utf8(depends.stdout).unwrap();
-    let package = depends
+    let image = depends
         .lines()
         .find_map(|line| line.trim().strip_prefix("Depends: "))
         .unwrap_or_else(|| panic!("{package} depends on no kernel: run apt-get update"));
     stdx::process::output(
-        stdx::process::command("apt-get").current_dir(directory).args(["-qq", "download", package]),
+        stdx::process::command("apt-get").current_dir(directory).args(["-qq", "download", image]),
     )
     .unwrap();
     let archive = fs::read_dir(directory)

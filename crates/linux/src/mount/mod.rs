@@ -15,4 +15,4 @@ pub use attribute::{AccessTime, Attributes, Propagation, set_attributes, set_id_
 pub use file_system::FileSystem;
 pub use overlay::{OverlayOptions, overlay};
 pub use root::{change_propagation, pivot_root};
-pub use tree::{attach, bind, clone_tree, clone_tree_of, is_procfs};
+pub use tree::{attach, bind, clone_tree, clone_tree_of, detach, is_procfs};

@@ -1,10 +1,10 @@
 //! Copies of mounts, and putting a detached mount in its place.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
 
 use crate::Error;
 
@@ -48,6 +48,15 @@ pub fn attach(mount: impl AsFd, target: impl AsFd) -> Result<(), Error> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount.as_fd(), "", target.as_fd(), "", flags)
         .map_err(|errno| Error::new("attach", "a mount", errno))
+}
+
+/// Takes away a mount that [`attach`] put in its place, and what lies on it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn detach(mount: impl AsFd) -> Result<(), Error> {
+    let path = format!("/proc/self/fd/{}", mount.as_fd().as_raw_fd());
+    unmount(&path, UnmountFlags::DETACH).map_err(|errno| Error::new("detach", "a mount", errno))
 }
 
 /// Whether a file lies on a procfs; one that cannot be asked does not.

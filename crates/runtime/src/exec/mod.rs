@@ -105,7 +105,7 @@ fn namespaces_of(target: &PidFd) -> Result<Namespaces, Error> {
 }
 
 /// A namespace's identity; `None` where the kernel has no such kind.
-fn identity(process: &str, kind: Namespaces) -> Result<Option<u64>, Error> {
+pub(crate) fn identity(process: &str, kind: Namespaces) -> Result<Option<u64>, Error> {
     let path = format!("/proc/{process}/ns/{}", kind.file_name());
     match rustix::fs::stat(&path) {
         Ok(status) => Ok(Some(status.st_ino)),

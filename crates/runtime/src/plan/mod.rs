@@ -19,7 +19,7 @@ pub use landlock::LANDLOCK;
 pub(crate) use landlock::LandlockPlan;
 pub(crate) use limit::limits;
 pub(crate) use mount::{MountPlan, MountSource, NewMount};
-pub(crate) use namespace::{NamespacePlan, wants_network};
+pub(crate) use namespace::{NamespacePlan, kind_of, wants_network};
 pub use option::mount_options;
 pub(crate) use option::{Recursion, propagation};
 pub(crate) use process::{ProcessPlan, plan as process};

@@ -114,7 +114,7 @@ fn clocks(linux: &Linux, plan: &NamespacePlan) -> Result<String, Error> {
     Ok(text)
 }
 
-fn kind_of(kind: NamespaceKind) -> Namespaces {
+pub(crate) fn kind_of(kind: NamespaceKind) -> Namespaces {
     match kind {
         NamespaceKind::Pid => Namespaces::PID,
         NamespaceKind::Network => Namespaces::NETWORK,
