@@ -18,13 +18,42 @@ pub(crate) fn limits(resources: &Resources) -> Result<Limits, Error> {
         huge_pages: resources
             .hugepage_limits
             .iter()
-            .map(|entry| HugePages { page_size: entry.page_size.clone(), limit: entry.limit })
-            .collect(),
-        network: resources.network.as_ref().map(network).unwrap_or_default(),
-        rdma: resources.rdma.iter().map(|(device, most)| (device.clone(), rdma(*most))).collect(),
+            .map(|entry| {
+                let page_size = word("hugepageLimits.pageSize", &entry.page_size)?;
+                Ok(HugePages { page_size, limit: entry.limit })
+            })
+            .collect::<Result<_, Error>>()?,
+        network: resources.network.as_ref().map(network).transpose()?.unwrap_or_default(),
+        rdma: resources
+            .rdma
+            .iter()
+            .map(|(device, most)| Ok((word("rdma", device)?, rdma(*most))))
+            .collect::<Result<_, Error>>()?,
         devices: devices(resources)?,
-        unified: resources.unified.clone(),
+        unified: resources
+            .unified
+            .iter()
+            .map(|(name, value)| Ok((file_of_a_limit(name)?, value.clone())))
+            .collect::<Result<_, Error>>()?,
     })
+}
+
+/// Files of a group by which processes are moved, stopped or ended: by them a configuration would take
+/// strangers into the container's group, or end them.
+const NO_LIMITS: [&str; 6] = [
+    "cgroup.procs",
+    "cgroup.threads",
+    "cgroup.kill",
+    "cgroup.freeze",
+    "cgroup.type",
+    "cgroup.subtree_control",
+];
+
+fn file_of_a_limit(name: &str) -> Result<String, Error> {
+    if NO_LIMITS.contains(&name) {
+        return Err(Error::invalid("linux.resources.unified", format!("{name} is not a limit")));
+    }
+    word("unified", name)
 }
 
 /// 0 means "not set" in bundles that Docker and containerd write.
@@ -32,12 +61,23 @@ fn set(value: Option<i64>) -> Option<i64> {
     value.filter(|value| *value != 0)
 }
 
-fn network(network: &oci::runtime::Network) -> Network {
-    let priorities = network.priorities.iter();
-    Network {
-        class: network.class_id.filter(|class| *class != 0),
-        priorities: priorities.map(|one| (one.name.clone(), one.priority)).collect(),
+/// What becomes part of a file's name, or one word of its line.
+fn word(member: &str, text: &str) -> Result<String, Error> {
+    let is_plain = |c: char| c.is_ascii_graphic() && c != '/';
+    if text.is_empty() || !text.chars().all(is_plain) {
+        let place = format!("linux.resources.{member}");
+        return Err(Error::invalid(place, format!("{text:?} is not a name")));
     }
+    Ok(text.to_owned())
+}
+
+fn network(network: &oci::runtime::Network) -> Result<Network, Error> {
+    let priorities = network.priorities.iter();
+    let named = priorities.map(|one| Ok((word("network.priorities", &one.name)?, one.priority)));
+    Ok(Network {
+        class: network.class_id.filter(|class| *class != 0),
+        priorities: named.collect::<Result<_, Error>>()?,
+    })
 }
 
 fn rdma(most: oci::runtime::Rdma) -> Rdma {
@@ -197,6 +237,24 @@ mod tests {
         let limits = read(r#"{"memory":{"limit":0,"swap":-1},"pids":{"limit":0}}"#).unwrap();
         assert_eq!((limits.memory.limit, limits.memory.swap), (None, Some(-1)));
         assert_eq!(limits.pids, None);
+    }
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        for wrong in [
+            r#"{"unified":{"cgroup.procs":"1"}}"#,
+            r#"{"unified":{"cgroup.kill":"1"}}"#,
+            r#"{"unified":{"../memory.max":"1"}}"#,
+            r#"{"unified":{"":"1"}}"#,
+            r#"{"hugepageLimits":[{"pageSize":"2MB/../../x","limit":1}]}"#,
+            r#"{"hugepageLimits":[{"pageSize":"","limit":1}]}"#,
+            r#"{"rdma":{"mlx5_1 hca_handle=9\nmlx5_2":{"hcaHandles":3}}}"#,
+            r#"{"network":{"priorities":[{"name":"eth0 7\neth1","priority":1}]}}"#,
+        ] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("linux.resources."), "{error}");
+        }
+        assert!(read(r#"{"unified":{"cgroup.max.depth":"3","memory.high":"1\n"}}"#).is_ok());
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn request<'a>(container: &'a Created, process: &'a Process, stdio: Stdio) -> Ex
     }
 }
 
-fn run(
+pub(crate) fn run(
     token: &SingleThreaded,
     container: &Created,
     process: &Process,

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use linux::process::SingleThreaded;
+use linux::process::{PidFd, SingleThreaded};
 use runtime::Stdio;
 use testkit::forked::Test;
 
@@ -30,9 +31,14 @@ pub(crate) const TESTS: &[Test] = &[
     ("hardening::no_release_agent_can_be_set", release_agent),
     ("hardening::devices_that_are_made_cannot_be_opened", made_devices),
     ("hardening::the_callers_groups_and_capabilities_stay_with_it", inherited),
-    ("hardening::id_maps_that_overlap_are_refused", overlapping_maps),
+    ("hardening::id_maps_that_overlap_or_overflow_are_refused", wrong_maps),
+    ("hardening::no_file_of_the_kernels_can_be_written", files_of_the_kernel),
     ("hardening::what_the_state_says_cannot_be_forged", forged_state),
 ];
+
+/// Files of the kernel's that may be opened for writing: whoever does asks to be woken when the machine
+/// is busy, and changes nothing.
+const HARMLESS: [&str; 3] = ["/proc/pressure/cpu", "/proc/pressure/io", "/proc/pressure/memory"];
 
 pub(crate) const INSIDE: &str = "BRIG_TEST_INSIDE";
 
@@ -179,6 +185,20 @@ fn created_file(token: &SingleThreaded) {
     assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
 }
 
+/// Somebody who exchanges two names until he is killed, or the test ends.
+pub(crate) fn exchanged_for_ever(token: &SingleThreaded, one: PathBuf, other: PathBuf) -> PidFd {
+    let exchange = || {
+        let kill = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(kill).unwrap();
+        loop {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            let here = rustix::fs::CWD;
+            _ = rustix::fs::renameat_with(here, &one, here, &other, flags);
+        }
+    };
+    linux::process::spawn(token, exchange).unwrap()
+}
+
 /// Somebody exchanges a directory for a link that leads out while mounts are made below it: at no
 /// moment may anything be made where the link leads on the host.
 fn exchanged_target(token: &SingleThreaded) {
@@ -187,14 +207,7 @@ fn exchanged_target(token: &SingleThreaded) {
     let (directory, link) = (world.root().join("d"), world.root().join("l"));
     fs::create_dir(&directory).unwrap();
     symlink(victim.path(), &link).unwrap();
-    let racer = linux::process::spawn(token, || {
-        loop {
-            let flags = rustix::fs::RenameFlags::EXCHANGE;
-            let here = rustix::fs::CWD;
-            _ = rustix::fs::renameat_with(here, &directory, here, &link, flags);
-        }
-    })
-    .unwrap();
+    let racer = exchanged_for_ever(token, directory, link);
     world.mount("/d/x/y", "tmpfs", "tmpfs", &[]);
     let file = world.directory.path().join("file");
     fs::write(&file, "").unwrap();
@@ -314,20 +327,54 @@ fn inherited(token: &SingleThreaded) {
     world.process().user.uid = 1000;
     world.process().user.gid = 1000;
     assert_eq!(world.output(token), format!("1000\n{nothing}"));
+    // In a user namespace, too, where those that are not mapped would be seen as 65534.
+    let mut world = World::new("id -G; cat /proc/self/setgroups");
+    in_user_namespace(&mut world, &[(0, 100_000, 1000)]);
+    assert_eq!(world.output(token), "0\nallow\n");
 }
 
-fn overlapping_maps(token: &SingleThreaded) {
+/// With these maps of users and groups: in the container, on the host, how many.
+fn in_user_namespace(world: &mut World, maps: &[(u32, u32, u32)]) {
     use oci::runtime::{IdMapping, Namespace, NamespaceKind};
-    let mut world = World::new("true");
     world.linux().namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
-    let map = |container_id, host_id| IdMapping { container_id, host_id, size: 100 };
-    for maps in [[map(0, 1000), map(50, 2000)], [map(0, 1000), map(100, 1050)]] {
-        world.linux().uid_mappings = maps.to_vec();
-        world.linux().gid_mappings = maps.to_vec();
+    let map = |&(container_id, host_id, size)| IdMapping { container_id, host_id, size };
+    let maps: Vec<IdMapping> = maps.iter().map(map).collect();
+    world.linux().uid_mappings.clone_from(&maps);
+    world.linux().gid_mappings = maps;
+}
+
+fn wrong_maps(token: &SingleThreaded) {
+    let many: Vec<_> = (0..341).map(|number| (number * 2, number * 2, 1)).collect();
+    for maps in [
+        &[(0, 1000, 100), (50, 2000, 100)][..],
+        &[(0, 1000, 100), (100, 1050, 100)],
+        &[(0, 1000, 0)],
+        &[(0, u32::MAX - 5, 10)],
+        &[(u32::MAX - 5, 0, 10)],
+        &[(0, 0, u32::MAX), (1, u32::MAX, 1)],
+        &many,
+    ] {
+        let mut world = World::new("true");
+        in_user_namespace(&mut world, maps);
         let error = text(&world.run(token).unwrap_err());
-        assert!(error.contains("uid_map: Invalid argument"), "{error}");
+        assert!(error.contains("uid_map: Invalid argument"), "{maps:?}: {error}");
         world.assert_gone();
     }
+}
+
+/// Each file of the kernel's that can be opened for writing, as root with the usual capabilities, is
+/// one of the container's own (CVE-2022-0811 and others).
+fn files_of_the_kernel(token: &SingleThreaded) {
+    let world = World::new(
+        "exec 2> /dev/null; for f in $(find /proc /sys -type f -perm -200 ! -path '/proc/[0-9]*'); do \
+         (: >> $f) && echo $f; done; true",
+    );
+    let output = world.output(token);
+    let mut writable: Vec<&str> = output.lines().collect();
+    writable.sort_unstable();
+    assert_eq!(writable, HARMLESS, "{output}");
+    let sizes = World::new("find /proc /sys -type f -perm -200 ! -path '/proc/[0-9]*' | wc -l");
+    assert!(sizes.output(token).trim().parse::<usize>().unwrap() > 1000, "they were looked at");
 }
 
 /// Names and annotations of a configuration are data, wherever they are shown.

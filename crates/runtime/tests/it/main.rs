@@ -19,6 +19,7 @@ mod identity;
 mod landlock;
 mod mount;
 mod net_device;
+mod races;
 mod resource;
 mod scheduling;
 mod terminal;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         landlock::TESTS,
         mount::TESTS,
         net_device::TESTS,
+        races::TESTS,
         resource::TESTS,
         scheduling::TESTS,
         terminal::TESTS,
