@@ -1,6 +1,8 @@
 //! `start`, `kill`, `delete`, `pause`, `resume`, `state`, `list`: what is done to a container
 //! that exists.
 
+use std::os::unix::fs::MetadataExt;
+
 use linux::cgroup::{Group, Layout};
 use linux::process::PidFd;
 use oci::runtime::{State, Status};
@@ -183,7 +185,7 @@ fn table(call: &Call, records: &[Record]) -> Result<String, Failure> {
             format!("{status:?}").to_lowercase(),
             record.state.bundle.clone(),
             time(record.created),
-            "root".to_owned(),
+            owner(call, &record.state.id),
         ]);
     }
     let width = |column: usize| {
@@ -206,9 +208,22 @@ fn shown(call: &Call, record: &Record) -> Result<serde_json::Value, Failure> {
     if let Some(object) = value.as_object_mut() {
         object.insert("rootfs".to_owned(), record.rootfs.clone().into());
         object.insert("created".to_owned(), time(record.created).into());
-        object.insert("owner".to_owned(), "".into());
+        object.insert("owner".to_owned(), owner(call, &record.state.id).into());
     }
     Ok(value)
+}
+
+/// Whose the container is: who has made its directory, by name where it has one.
+fn owner(call: &Call, id: &str) -> String {
+    let Ok(directory) = std::fs::metadata(call.states.directory(id)) else { return String::new() };
+    let number = directory.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(&number)).then(|| name.to_owned())
+    });
+    name.unwrap_or(number)
 }
 
 fn time(seconds: u64) -> String {

@@ -28,6 +28,7 @@ mod oci_faults;
 mod oci_flags;
 mod oci_missing;
 mod oci_short;
+mod oci_strangers;
 mod options;
 mod same_output;
 mod scenario;

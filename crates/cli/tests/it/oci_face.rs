@@ -101,6 +101,18 @@ impl Bundle {
     }
 }
 
+impl Drop for Bundle {
+    /// A test that fails leaves no container either.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for id in fs::read_dir(self.states()).into_iter().flatten().flatten() {
+                let id = id.file_name().into_string().unwrap_or_default();
+                drop(self.command(&[BRIG, "runtime"], &["delete", "--force", &id]).status());
+            }
+        }
+    }
+}
+
 pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use linux::process::{PidFd, SingleThreaded};
@@ -186,14 +186,14 @@ fn created_file(token: &SingleThreaded) {
 }
 
 /// Somebody who exchanges two names until he is killed, or the test ends.
-pub(crate) fn exchanged_for_ever(token: &SingleThreaded, one: PathBuf, other: PathBuf) -> PidFd {
+pub(crate) fn exchanged_for_ever(token: &SingleThreaded, one: &Path, other: &Path) -> PidFd {
     let exchange = || {
         let kill = Some(rustix::process::Signal::KILL);
         rustix::process::set_parent_process_death_signal(kill).unwrap();
         loop {
             let flags = rustix::fs::RenameFlags::EXCHANGE;
             let here = rustix::fs::CWD;
-            _ = rustix::fs::renameat_with(here, &one, here, &other, flags);
+            _ = rustix::fs::renameat_with(here, one, here, other, flags);
         }
     };
     linux::process::spawn(token, exchange).unwrap()
@@ -207,7 +207,7 @@ fn exchanged_target(token: &SingleThreaded) {
     let (directory, link) = (world.root().join("d"), world.root().join("l"));
     fs::create_dir(&directory).unwrap();
     symlink(victim.path(), &link).unwrap();
-    let racer = exchanged_for_ever(token, directory, link);
+    let racer = exchanged_for_ever(token, &directory, &link);
     world.mount("/d/x/y", "tmpfs", "tmpfs", &[]);
     let file = world.directory.path().join("file");
     fs::write(&file, "").unwrap();

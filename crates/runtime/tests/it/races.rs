@@ -48,7 +48,7 @@ impl Attack {
         fs::write(victim.path().join("secret"), SECRET).unwrap();
         let link = root.join("link");
         symlink(victim.path().join(place), &link).unwrap();
-        let racer = exchanged_for_ever(token, root.join(name), link);
+        let racer = exchanged_for_ever(token, &root.join(name), &link);
         Self { victim, racer, mounts: mounts() }
     }
 
