@@ -45,6 +45,10 @@ pub struct Settings {
     pub user: String,
     /// `WorkingDir`.
     pub working_directory: String,
+    /// `Volumes`.
+    pub volumes: Vec<String>,
+    /// `Labels`.
+    pub labels: Vec<(String, String)>,
 }
 
 /// One OCI image layout on disk, as `skopeo copy oci:DIR` reads it.
@@ -90,6 +94,9 @@ impl Layout {
                     vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()]
                 } else { settings.environment.clone() },
                 "User": settings.user, "WorkingDir": settings.working_directory,
+                "Volumes": settings.volumes.iter().map(|path| (path.clone(), serde_json::json!({})))
+                    .collect::<serde_json::Map<_, _>>(),
+                "Labels": settings.labels.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
             },
             "rootfs": { "type": "layers",
                 "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>() },

@@ -13,6 +13,7 @@ mod damage;
 mod docker_cli;
 mod docker_py;
 mod ends;
+mod escapes;
 mod faults;
 mod hello;
 mod images;

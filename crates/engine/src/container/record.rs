@@ -68,6 +68,10 @@ pub(crate) struct PlannedMount {
     /// Whether mounts below the source are left out.
     #[serde(default)]
     pub(crate) non_recursive: bool,
+    /// The volume's directory, when the source is below it: others can write there, and no link of
+    /// theirs may lead out.
+    #[serde(default)]
+    pub(crate) beneath: Option<String>,
     /// Whether a missing source directory is made at each start.
     #[serde(default)]
     pub(crate) create_source: bool,

@@ -61,6 +61,11 @@ fn general(spec: &ContainerSpec) -> Result<()> {
     {
         return invalid(format!("invalid hostname format: {hostname}"));
     }
+    if let Some(domain) = &spec.domainname
+        && (domain.len() > 64 || domain.bytes().any(|b| !b.is_ascii_graphic()))
+    {
+        return invalid(format!("invalid domain name format: {domain}"));
+    }
     let host = &spec.host;
     if host.auto_remove && host.restart != RestartPolicy::No {
         return invalid("can't create 'AutoRemove' container with restart policy");
@@ -146,6 +151,17 @@ fn network(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<()> {
     }
     for entry in &network.extra_hosts {
         extra_host(entry)?;
+    }
+    for (option, words) in [
+        ("add-host", &network.extra_hosts),
+        ("dns-search", &network.dns_search),
+        ("dns-option", &network.dns_options),
+        ("network-alias", &network.aliases),
+    ] {
+        // Each becomes part of one line of a file.
+        if let Some(word) = words.iter().find(|word| word.chars().any(char::is_control)) {
+            return invalid(format!("invalid {option} {word:?}: it is more than one line"));
+        }
     }
     Ok(())
 }
@@ -444,6 +460,8 @@ mod tests {
             ),
             ("the working directory", refusal(|s| s.working_directory = Some("x".into()))),
             ("invalid hostname", refusal(|s| s.hostname = Some("a b".into()))),
+            ("invalid domain name", refusal(|s| s.domainname = Some("a\nb".into()))),
+            ("invalid dns-search", refusal(|s| s.host.network.dns_search = vec!["a\nb".into()])),
         ] {
             assert!(message.starts_with(expected), "{expected}: {message}");
         }

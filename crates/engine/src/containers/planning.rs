@@ -131,20 +131,23 @@ fn volume(rooms: &Rooms, mount: &MountSpec, mut point: MountPoint, plan: &mut Pl
         plan.made.push(volume.name.clone());
     }
     let directory = rooms.store.volumes().path(&volume.name);
-    point.source = match mount.subpath.as_deref().filter(|path| !path.is_empty()) {
-        None => directory.display().to_string(),
-        Some(subpath) => inside(&directory, subpath)?,
-    };
+    let mut beneath = None;
+    point.source = directory.display().to_string();
+    if let Some(subpath) = mount.subpath.as_deref().filter(|path| !path.is_empty()) {
+        beneath = Some(point.source);
+        point.source = inside(&directory, subpath)?;
+    }
     if !mount.no_copy && mount.subpath.is_none() {
         plan.copy_up.push((volume.name.clone(), mount.target.clone()));
     }
     point.name = volume.name;
     "local".clone_into(&mut point.driver);
-    plan.mounts.push(PlannedMount { anonymous, ..planned(point, Vec::new()) });
+    plan.mounts.push(PlannedMount { anonymous, beneath, ..planned(point, Vec::new()) });
     Ok(())
 }
 
-/// The host path of a directory inside a volume, which must exist and not lead out of it.
+/// The host path of what is inside a volume, which must exist and not lead out of it. Whether that is
+/// so is seen again when it is mounted.
 fn inside(directory: &Path, subpath: &str) -> Result<String> {
     let wrong = |why: &str| Error::Invalid(format!("invalid volume subpath '{subpath}': {why}"));
     let relative = Path::new(subpath);
@@ -153,14 +156,7 @@ fn inside(directory: &Path, subpath: &str) -> Result<String> {
         return Err(wrong("it must be relative and stay inside the volume"));
     }
     let root = Root::open(directory).map_err(|error| rooms::kernel("open", subpath, error))?;
-    let mut so_far = std::path::PathBuf::new();
-    for part in relative.components() {
-        so_far.push(part);
-        let found = root.metadata_itself(&so_far).map_err(|_missing| wrong("it does not exist"))?;
-        if found.st_mode & 0o170_000 == 0o120_000 {
-            return Err(wrong("it leads through a symbolic link"));
-        }
-    }
+    root.locate(relative).map_err(|_missing| wrong("it does not exist"))?;
     Ok(directory.join(relative).display().to_string())
 }
 
@@ -196,5 +192,12 @@ fn point(kind: MountKind, target: &str, mode: &str) -> MountPoint {
 }
 
 fn planned(point: MountPoint, options: Vec<String>) -> PlannedMount {
-    PlannedMount { point, non_recursive: false, create_source: false, anonymous: false, options }
+    PlannedMount {
+        point,
+        non_recursive: false,
+        beneath: None,
+        create_source: false,
+        anonymous: false,
+        options,
+    }
 }

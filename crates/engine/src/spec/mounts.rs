@@ -102,7 +102,9 @@ fn planned(mount: &PlannedMount) -> Mount {
         (false, false) => "rro",
     };
     let propagation = point.propagation.unwrap_or_default().as_str();
-    bind(&point.source, &point.target, &[recursion, access, propagation])
+    let beneath = mount.beneath.as_ref().map(|directory| format!("X-brig.beneath={directory}"));
+    let options = [recursion, access, propagation].into_iter().chain(beneath.as_deref());
+    bind(&point.source, &point.target, &options.collect::<Vec<_>>())
 }
 
 /// How the root must spread so that the binds' own propagation can work.

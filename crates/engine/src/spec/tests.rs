@@ -78,6 +78,7 @@ fn planned(kind: MountKind, source: &str, target: &str) -> PlannedMount {
             propagation: None,
         },
         non_recursive: false,
+        beneath: None,
         create_source: false,
         anonymous: false,
         options: vec!["nosuid".into()],

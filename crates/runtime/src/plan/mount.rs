@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use linux::mount::{Attributes, Propagation};
+use linux::path::Root;
 use rustix::fs::FileType;
 
 use super::option::{MountOptions, Recursion, parse};
@@ -144,7 +145,11 @@ fn bind(
     if let Some(option) = options.file_system.first() {
         return Err(Error::invalid(member(), format!("a bind mount cannot have {option}")));
     }
-    let tree = linux::mount::bind(&source, recursion == Recursion::Recursive)?;
+    let is_recursive = recursion == Recursion::Recursive;
+    let tree = match &options.beneath {
+        Some(directory) => bind_beneath(directory, &source, is_recursive)?,
+        None => linux::mount::bind(&source, is_recursive)?,
+    };
     let status = rustix::fs::fstat(&tree)
         .map_err(|errno| linux::Error::new("look at", source.display(), errno))?;
     let (propagation, spread) =
@@ -158,6 +163,16 @@ fn bind(
     }
     let directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
     Ok(MountSource::Bind { tree, directory })
+}
+
+/// As [`linux::mount::bind`], of what is below this directory and nothing else.
+fn bind_beneath(directory: &Path, source: &Path, recursive: bool) -> Result<OwnedFd, Error> {
+    let inside = source.strip_prefix(directory).map_err(|_| {
+        let reason = format!("is not below {}", directory.display());
+        Error::invalid(format!("mounts: {}", source.display()), reason)
+    })?;
+    let found = Root::open(directory)?.locate(inside)?;
+    Ok(linux::mount::clone_tree_of(&found, recursive)?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Mount options as a bundle spells them (config.md, "Linux mount options"; mount(8)).
 
+use std::path::PathBuf;
+
 use linux::mount::{AccessTime, Attributes, Propagation};
 
 /// What a list of mount options means.
@@ -17,6 +19,8 @@ pub(crate) struct MountOptions {
     pub recursive: Attributes,
     /// `idmap` or `ridmap`: its files' ids are mapped.
     pub id_map: Option<Recursion>,
+    /// [`BENEATH`]: the directory that the source of a bind mount must not lead out of.
+    pub beneath: Option<PathBuf>,
     /// How it spreads.
     pub propagation: Option<(Propagation, Recursion)>,
     /// What is left for the file system.
@@ -31,6 +35,11 @@ pub(crate) enum Recursion {
     /// All below too.
     Recursive,
 }
+
+/// An option of our own: links on the way from this directory to the source, which is below it, are
+/// resolved inside of it. For a source in what others can write, who could exchange a directory for a
+/// link that leads out (CVE-2017-1002101, CVE-2021-25741). To mount(8), `X-` is a comment.
+const BENEATH: &str = "X-brig.beneath=";
 
 /// What one word changes.
 type Change = fn(&mut MountOptions);
@@ -123,6 +132,8 @@ pub(crate) fn parse(options: &[String]) -> MountOptions {
             change(&mut parsed.attributes);
         } else if let Some(change) = option.strip_prefix('r').and_then(attribute) {
             change(&mut parsed.recursive);
+        } else if let Some(directory) = option.strip_prefix(BENEATH) {
+            parsed.beneath = Some(PathBuf::from(directory));
         } else {
             parsed.file_system.push(option.clone());
         }
@@ -151,6 +162,13 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         text.split(',').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_directory_that_a_source_is_below() {
+        let parsed = parse(&words("rbind,X-brig.beneath=/v/_data,ro"));
+        assert_eq!(parsed.beneath.as_deref(), Some(std::path::Path::new("/v/_data")));
+        assert_eq!(parse(&words("X-other")).file_system, ["X-other"]);
     }
 
     #[test]
