@@ -92,10 +92,10 @@ impl Kernel {
     }
 
     /// The modules to load, in order, each as a path below the unpacked package.
-    fn modules(&self) -> Vec<PathBuf> {
+    fn modules(&self, more: &[&str]) -> Vec<PathBuf> {
         let root = self.directory.join("root");
         let mut ordered = Vec::new();
-        for module in MODULES {
+        for module in MODULES.iter().chain(more) {
             let Ok(output) = stdx::process::output(
                 stdx::process::command("modprobe")
                     .args(["--show-depends", "--set-version", &self.release, "--dirname"])
@@ -158,6 +158,8 @@ pub struct Boot<'a> {
     pub disk: Option<&'a Path>,
     /// Added to the kernel's command line.
     pub append: &'a str,
+    /// Modules besides those that are always loaded.
+    pub modules: &'a [&'a str],
 }
 
 /// A running machine, ended on drop as by a power cut.
@@ -245,7 +247,7 @@ fn initramfs(kernel: &Kernel, boot: &Boot<'_>, directory: &Path) -> PathBuf {
     let root = directory.join("root");
     busybox_root(&root);
     let mut load = String::new();
-    for (number, module) in kernel.modules().iter().enumerate() {
+    for (number, module) in kernel.modules(boot.modules).iter().enumerate() {
         let name = format!("{number}.ko");
         unpack_module(module, &root.join(&name));
         load += &format!("insmod /{name} 2>/dev/null\n");

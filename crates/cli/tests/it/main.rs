@@ -37,6 +37,7 @@ mod streams;
 mod vm;
 mod vm_checkpoint;
 mod vm_labels;
+mod vm_old_kernel;
 mod vm_runtime;
 mod watching;
 

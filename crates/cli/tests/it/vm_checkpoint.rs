@@ -54,7 +54,7 @@ fn boot(kernel: &Kernel, change: impl FnOnce(&mut Value), script: &str) {
     let peers = peers();
     let mut files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];
     files.extend(peers.iter().map(|(source, target)| (&**source, &**target)));
-    let boot = Boot { files, script: &script, disk: None, append: "" };
+    let boot = Boot { files, script: &script, ..Boot::default() };
     drop(Machine::boot(kernel, &boot).finish());
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testkit::vm::Boot;
+use testkit::vm::{Boot, Kernel};
 
 use crate::vm_runtime::boot_with;
 
@@ -56,7 +56,11 @@ fn apparmor_is_enforced() {
         brig rm -f labelled plain
         brig system shutdown --all
     "#;
-    boot_with(change, Boot { script, files: vec![(&profile, "/profile")], ..Boot::default() });
+    boot_with(
+        &Kernel::prepare(),
+        change,
+        Boot { script, files: vec![(&profile, "/profile")], ..Boot::default() },
+    );
 }
 
 /// Its processes and its file systems have the labels that the policy has rules for.
@@ -108,6 +112,7 @@ fn selinux_is_enforced() {
     "#;
     let append = "security=selinux selinux=1";
     boot_with(
+        &Kernel::prepare(),
         change,
         Boot { script, append, files: vec![(&policy, "/policy")], ..Boot::default() },
     );

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testkit::vm::{Boot, Kernel, Machine};
+use testkit::vm::{Boot, Kernel, Machine, make_disk};
 
 use crate::BRIG;
 
@@ -22,11 +22,11 @@ const PREPARE: &str = r#"
 
 /// Boots with a bundle whose configuration is changed, and runs the script to its end.
 fn boot(change: impl FnOnce(&mut Value), script: &str) {
-    boot_with(change, Boot { script, ..Boot::default() });
+    boot_with(&Kernel::prepare(), change, Boot { script, ..Boot::default() });
 }
 
 /// As [`boot`], with more files and words for the kernel.
-pub(crate) fn boot_with(change: impl FnOnce(&mut Value), boot: Boot<'_>) {
+pub(crate) fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: Boot<'_>) {
     let directory = tempfile::tempdir().unwrap();
     let mut command = stdx::process::command(BRIG);
     command.args(["runtime", "spec", "-b"]).arg(directory.path());
@@ -42,7 +42,7 @@ pub(crate) fn boot_with(change: impl FnOnce(&mut Value), boot: Boot<'_>) {
     let mut files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];
     files.extend(boot.files);
     let boot = Boot { files, script: &script, ..boot };
-    drop(Machine::boot(&Kernel::prepare(), &boot).finish());
+    drop(Machine::boot(kernel, &boot).finish());
 }
 
 #[test]
@@ -103,6 +103,44 @@ fn every_limit_of_cgroup_v2() {
         test ! -e $group
     "#;
     boot(change, script);
+}
+
+/// Limits of one device want a device, and weights a scheduler that knows them.
+#[test]
+fn limits_of_a_block_device() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = directory.path().join("disk.img");
+    make_disk(&disk, 64, None);
+    let change = |config: &mut Value| {
+        let rate = |rate: u64| json!([{"major": 254, "minor": 0, "rate": rate}]);
+        config["linux"]["resources"]["blockIO"] = json!({
+            "weight": 300,
+            "weightDevice": [{"major": 254, "minor": 0, "weight": 700}],
+            "throttleReadBpsDevice": rate(1 << 20), "throttleWriteBpsDevice": rate(2 << 20),
+            "throttleReadIOPSDevice": rate(100), "throttleWriteIOPSDevice": rate(200),
+        });
+    };
+    let script = r#"
+        test $(stat -c %t:%T /dev/vda) = fe:0
+        echo bfq > /sys/block/vda/queue/scheduler
+        leave run -d -b /bundle one
+        group=/sys/fs/cgroup/test/one
+        is $group/io.bfq.weight "default 300
+254:0 700"
+        is $group/io.max "254:0 rbps=1048576 wbps=2097152 riops=100 wiops=200"
+        oci update --blkio-weight 400 one
+        grep -q 'default 400' $group/io.bfq.weight
+        # Eight megabytes at two a second.
+        began=$(cut -d. -f1 /proc/uptime)
+        sh -c 'echo $$ > '$group'/cgroup.procs; dd if=/dev/zero of=/disk/file bs=1M count=8 oflag=direct'
+        test $(($(cut -d. -f1 /proc/uptime) - began)) -ge 3
+        oci delete -f one
+        sed -i 's/"weight": *700/"leafWeight": 5/; s/"weight":700/"leafWeight":5/' /bundle/config.json
+        not oci run -b /bundle one </dev/null 2>/error
+        grep -i 'leaf' /error
+    "#;
+    let boot = Boot { script, disk: Some(&disk), modules: &["bfq"], ..Boot::default() };
+    boot_with(&Kernel::prepare(), change, boot);
 }
 
 /// The kernel has these two in version 1 only, beside everything else in version 2.
