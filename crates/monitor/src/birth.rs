@@ -164,6 +164,7 @@ fn start(
         network_namespace: given.network_namespace,
         preserve_descriptors: 0,
         has_own_keyring: true,
+        unit: None,
         gate: None,
     };
     let created = runtime::create(&token, request)?;

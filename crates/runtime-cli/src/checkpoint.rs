@@ -91,6 +91,7 @@ fn forget(call: &Call, record: &Record, process: &PidFd) -> Result<(), Failure> 
     if let Ok(group) = group_of(record) {
         empty(&group)?;
     }
+    call.stop_unit(record.unit.as_deref());
     call.states.remove(&record.state.id)?;
     call.stopped(&record.hooks, &record.state);
     Ok(())

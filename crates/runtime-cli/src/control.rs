@@ -75,6 +75,7 @@ pub(crate) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
             {
                 empty(&group)?;
             }
+            call.stop_unit(call.states.unit(id).as_deref());
             call.states.remove(id)?;
             return Ok(0);
         }
@@ -93,6 +94,7 @@ pub(crate) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
     if let Ok(group) = group_of(&record) {
         empty(&group)?;
     }
+    call.stop_unit(record.unit.as_deref());
     call.states.remove(id)?;
     call.stopped(&record.hooks, &record.state);
     Ok(0)

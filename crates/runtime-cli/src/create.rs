@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use linux::process::{PidFd, SingleThreaded};
 use oci::runtime::{Hooks, State};
 use runtime::state::{Record, start_time};
+use runtime::systemd::Unit;
 use runtime::{CreateRequest, Created, Newborn, Rootfs, Stdio};
 
 use crate::activation::Activation;
@@ -84,6 +85,8 @@ struct Making<'a> {
     has_own_keyring: bool,
     /// Where it says that it is ready, if somebody wants to know and it is this command's affair.
     inbox: Option<Inbox>,
+    /// By which systemd makes its control group, if it is to.
+    unit: Option<Unit>,
     /// What is said of the container, once there is one.
     state: State,
     /// Its hooks for later, which are not the runtime's own affair.
@@ -116,6 +119,7 @@ impl<'a> Making<'a> {
         });
         let pid_file = parsed.value("pid-file");
         let state = State::default();
+        let unit = if call.systemd { Some(Unit::of(id, &bundle.spec)?) } else { None };
         let making = Self {
             call,
             id,
@@ -124,11 +128,15 @@ impl<'a> Making<'a> {
             activation,
             has_own_keyring: !parsed.has("no-new-keyring"),
             inbox: None,
+            unit,
             state,
             hooks,
             bundle,
         };
-        call.states.reserve(id, &runtime::group_of(id, &making.bundle.spec)?)?;
+        match &making.unit {
+            Some(unit) => call.states.reserve(id, unit.cgroup(), Some(unit.name()))?,
+            None => call.states.reserve(id, &runtime::group_of(id, &making.bundle.spec)?, None)?,
+        }
         Ok(making)
     }
 
@@ -192,6 +200,7 @@ impl<'a> Making<'a> {
             network_namespace: None,
             preserve_descriptors: self.activation.count(),
             has_own_keyring: self.has_own_keyring,
+            unit: self.unit.as_ref(),
             gate,
         };
         Ok(runtime::birth(token, request)?)
@@ -231,6 +240,7 @@ impl<'a> Making<'a> {
             rootfs: self.bundle.rootfs()?.display().to_string(),
             hooks: self.hooks.clone(),
             has_own_keyring: self.has_own_keyring,
+            unit: self.unit.as_ref().map(|unit| unit.name().to_owned()),
             created: created_at.as_secs(),
         })?;
         console::hand_over_process(newborn.process(), self.pidfd_socket)?;
@@ -244,8 +254,13 @@ impl<'a> Making<'a> {
             drop(created.process.wait());
             self.forget(created);
         } else {
+            self.stop_unit();
             drop(self.call.states.remove(self.id));
         }
+    }
+
+    fn stop_unit(&self) {
+        self.call.warn(self.unit.as_ref().map_or(Ok(()), Unit::stop));
     }
 
     /// A process that never was needs no file with its number.
@@ -260,6 +275,7 @@ impl<'a> Making<'a> {
         if let Some(group) = &created.cgroup {
             drop(group.delete());
         }
+        self.stop_unit();
         drop(self.call.states.remove(self.id));
         self.call.stopped(&self.hooks, &self.state);
     }

@@ -50,9 +50,6 @@ pub fn main(arguments: &[OsString], original: &[OsString]) -> ExitCode {
         Ok(log) => log,
         Err(message) => return Log::default().failed(&message, 1),
     };
-    if global.has("systemd-cgroup") {
-        return log.failed("the systemd cgroup driver is not supported yet", 1);
-    }
     if !matches!(global.value("rootless"), None | Some("auto" | "true" | "false")) {
         return log.failed("--rootless is one of true, false, auto", 1);
     }
@@ -109,6 +106,8 @@ struct Call {
     original: Vec<OsString>,
     criu: Option<PathBuf>,
     show: Option<&'static str>,
+    /// Whether control groups are made by systemd.
+    systemd: bool,
     log: Log,
     /// How many descriptors of the caller's were open, from 3 on.
     inherited: u32,
@@ -129,6 +128,7 @@ impl Call {
             original: original.to_vec(),
             criu: global.value("criu").map(PathBuf::from),
             show,
+            systemd: global.has("systemd-cgroup"),
             log,
             inherited: 0,
         }
@@ -137,6 +137,18 @@ impl Call {
     /// Runs the hooks of a container that is no more.
     fn stopped(&self, hooks: &Hooks, state: &State) {
         for error in runtime::hook::stopped(&hooks.poststop, state) {
+            self.warn(Err(error));
+        }
+    }
+
+    /// Has systemd end a unit. The container is gone, whatever comes of it.
+    fn stop_unit(&self, unit: Option<&str>) {
+        self.warn(unit.map_or(Ok(()), runtime::systemd::stop));
+    }
+
+    /// Tells what has failed after all else has been done.
+    fn warn(&self, result: Result<(), Error>) {
+        if let Err(error) = result {
             self.log.warn(&stdx::chain(&error));
         }
     }

@@ -44,11 +44,14 @@ pub(crate) fn restore(call: &Call, words: &[String]) -> Result<u8, Failure> {
     if parsed.has("no-pivot") {
         return Err("--no-pivot is not supported".to_owned().into());
     }
+    if call.systemd {
+        return Err("restore with --systemd-cgroup is not supported".to_owned().into());
+    }
     let criu = find_criu(call)?;
     let token = call.seal()?;
     let bundle = Bundle::read(parsed.value("bundle"))?;
     check_terminal(&parsed, &bundle)?;
-    call.states.reserve(id, &runtime::group_of(id, &bundle.spec)?)?;
+    call.states.reserve(id, &runtime::group_of(id, &bundle.spec)?, None)?;
     let restoring = Restoring { call, id, parsed: &parsed, bundle: &bundle, criu: &criu };
     let relay = if parsed.has("detach") { None } else { Some(console::Relay::prepare(&token)) };
     let begun = relay.transpose().and_then(|relay| Ok((relay, restoring.begin(&token)?)));
@@ -124,6 +127,7 @@ impl Restoring<'_> {
             rootfs: self.bundle.rootfs()?.display().to_string(),
             hooks: self.hooks(),
             has_own_keyring: true,
+            unit: None,
             created: now.as_secs(),
         })?;
         write_pid_file(self.parsed.value("pid-file"), &restored.process)?;

@@ -47,7 +47,11 @@ pub(crate) fn update(call: &Call, words: &[String]) -> Result<u8, Failure> {
         Some(path) => from_file(path)?,
         None => from_flags(&parsed)?,
     };
-    runtime::update(&group_of(&record)?, &resources)?;
+    let group = group_of(&record)?;
+    runtime::update(&group, &resources)?;
+    if let Some(unit) = &record.unit {
+        runtime::systemd::tell(unit, &group)?;
+    }
     Ok(0)
 }
 

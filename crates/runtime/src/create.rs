@@ -13,6 +13,7 @@ use crate::net_device::{self, NetDevices};
 use crate::plan::{self, IdMaps, NamespacePlan, Plan};
 use crate::request::{CreateRequest, Created};
 use crate::seccomp::Filter;
+use crate::systemd::{self, Keeper};
 use crate::{Error, init};
 
 /// Makes a container; its process is set up and waits at the gate.
@@ -192,6 +193,9 @@ struct Outside {
     hooks: Option<OfCaller>,
     notifies: bool,
     state: State,
+    /// The name of the group's unit, and who keeps it until the container is there.
+    unit: Option<(String, Keeper)>,
+    owner_of_cgroup: Option<(u32, u32)>,
     /// Interfaces to hand over; to this namespace, if it is one that is joined.
     net_devices: Option<(NetDevices, Option<OwnedFd>)>,
 }
@@ -207,11 +211,21 @@ impl Outside {
     ) -> Result<(Plan, Self), Error> {
         let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
         let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
+        let unit = request.unit;
         let (plan, caller) = plan::plan(token, request)?;
         let layout = Layout::detect()?;
+        let (group, unit) = match unit {
+            None => (Group::create_unified(layout, &plan.cgroup)?, None),
+            Some(unit) => {
+                let (group, keeper) = unit.begin(token, layout)?;
+                (group, Some((unit.name().to_owned(), keeper)))
+            }
+        };
         let mut outside = Self {
             layout,
-            group: Group::create_unified(layout, &plan.cgroup)?,
+            group,
+            unit,
+            owner_of_cgroup: plan.owner_of_cgroup,
             is_complete: false,
             limits,
             maps: plan.namespaces.maps.clone(),
@@ -239,6 +253,12 @@ impl Outside {
         if !self.is_complete {
             self.group.complete()?;
             self.group.apply(&self.limits)?;
+            if let Some((user, group)) = self.owner_of_cgroup {
+                self.group.hand_over(user, group)?;
+            }
+            if let Some((unit, _)) = &self.unit {
+                systemd::tell(unit, &self.group)?;
+            }
             self.is_complete = true;
         }
         Ok(())
@@ -323,6 +343,7 @@ fn deliver(
     let process = linux::process::clone(token, &options, || init::container(plan, child, gate));
     born.leave()?;
     let process = process?;
+    outside.unit = None;
     let attended = if is_early { Ok(()) } else { outside.attend(&process, &parent) };
     match attended {
         Ok(()) => Ok((process, parent)),

@@ -55,6 +55,12 @@ pub enum Error {
         /// Its words, the last errors of its log, and where the log is.
         message: String,
     },
+    /// systemd could not be asked, or did not do what it was asked for.
+    #[error("{message}")]
+    Systemd {
+        /// What it was to do, and its words.
+        message: String,
+    },
     /// What was restored is not what the configuration says; it was killed before it ran.
     #[error("the checkpoint does not fit the configuration: {reason}")]
     Unfit {
@@ -111,7 +117,9 @@ impl Error {
             Self::Setup { source, .. } | Self::State { source, .. } => ErrorKind::of_io(source),
             Self::Command { exit_code: 127, .. } | Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Command { .. } => ErrorKind::PermissionDenied,
-            Self::Ended { .. } | Self::Hook { .. } | Self::Criu { .. } => ErrorKind::Internal,
+            Self::Ended { .. } | Self::Hook { .. } | Self::Criu { .. } | Self::Systemd { .. } => {
+                ErrorKind::Internal
+            }
             Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Self::Conflict { .. } => ErrorKind::Conflict,
         }

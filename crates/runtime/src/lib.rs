@@ -28,6 +28,7 @@ mod plan;
 mod request;
 pub mod seccomp;
 pub mod state;
+pub mod systemd;
 mod update;
 
 pub use create::{Newborn, birth, create};

@@ -9,6 +9,7 @@ use oci::runtime::{Linux, LinuxPersonality, MemoryPolicy, Process, Seccomp, Spec
 
 use crate::Error;
 use crate::channel::Parent;
+use crate::systemd::Unit;
 
 /// A container to be made by [`crate::create`].
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub struct CreateRequest<'a> {
     pub preserve_descriptors: u32,
     /// Whether it gets a session keyring of its own; otherwise it keeps the caller's.
     pub has_own_keyring: bool,
+    /// The unit of systemd's whose group it gets, instead of the one that the configuration says. When
+    /// the container is no more, or could not be made, the caller [stops](crate::systemd::stop) it.
+    pub unit: Option<&'a Unit>,
     /// A listening socket (`SOCK_SEQPACKET`) at which another process may open the gate
     /// ([`crate::gate`]); `None`: only this process can, by [`Created::start`].
     pub gate: Option<OwnedFd>,

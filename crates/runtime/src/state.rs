@@ -43,6 +43,9 @@ pub struct Record {
     /// Whether its session keyring is its own, and not that of whoever made it.
     #[serde(default = "yes")]
     pub has_own_keyring: bool,
+    /// The unit of systemd's that has made its control group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// When the container was made, in seconds since 1970 (UTC).
     pub created: u64,
 }
@@ -56,6 +59,7 @@ const fn yes() -> bool {
 const RECORD: &str = "state.json";
 const GATE: &str = "start.sock";
 const GROUP: &str = "group";
+const UNIT: &str = "unit";
 
 /// The directory of all containers' states.
 #[derive(Debug)]
@@ -71,11 +75,11 @@ impl States {
     }
 
     /// Takes an id for a new container: makes its directory, and writes down which control group it
-    /// will have, so that whoever finds nothing more there knows what else there may be.
+    /// will have, and by which unit of systemd's, so that whoever finds nothing more there knows what else there may be.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], [`Error::Invalid`] for what cannot be an id.
-    pub fn reserve(&self, id: &str, group: &str) -> Result<(), Error> {
+    pub fn reserve(&self, id: &str, group: &str, unit: Option<&str>) -> Result<(), Error> {
         check_id(id)?;
         let directory = self.root.join(id);
         let make = || fs::DirBuilder::new().mode(0o700).create(&directory);
@@ -87,8 +91,8 @@ impl States {
             other => other,
         };
         match result {
-            Ok(()) => std::os::unix::fs::symlink(group, directory.join(GROUP)).map_err(|error| {
-                drop(fs::remove_dir(&directory));
+            Ok(()) => note(&directory, group, unit).map_err(|error| {
+                drop(fs::remove_dir_all(&directory));
                 failure("write", &directory, error)
             }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -134,6 +138,13 @@ impl States {
         fs::read_link(self.root.join(id).join(GROUP)).ok()?.into_os_string().into_string().ok()
     }
 
+    /// The unit of systemd's of a container that may not have been made yet.
+    #[must_use]
+    pub fn unit(&self, id: &str) -> Option<String> {
+        check_id(id).ok()?;
+        fs::read_link(self.root.join(id).join(UNIT)).ok()?.into_os_string().into_string().ok()
+    }
+
     /// A container's directory.
     #[must_use]
     pub fn directory(&self, id: &str) -> PathBuf {
@@ -153,7 +164,7 @@ impl States {
     pub fn remove(&self, id: &str) -> Result<(), Error> {
         check_id(id)?;
         let path = self.root.join(id);
-        for name in [RECORD, GATE, GROUP] {
+        for name in [RECORD, GATE, GROUP, UNIT] {
             // What cannot be removed keeps the directory, which says why.
             drop(fs::remove_file(path.join(name)));
         }
@@ -196,6 +207,15 @@ impl States {
             .unwrap_or(false);
         Ok(if frozen { Status::Paused } else { Status::Running })
     }
+}
+
+/// What is known before there is a container, as links: made at once, or not.
+fn note(directory: &Path, group: &str, unit: Option<&str>) -> io::Result<()> {
+    use std::os::unix::fs::symlink;
+    if let Some(unit) = unit {
+        symlink(unit, directory.join(UNIT))?;
+    }
+    symlink(group, directory.join(GROUP))
 }
 
 /// The container's first process, if it lives.
@@ -256,11 +276,11 @@ mod tests {
     fn ids_are_taken_once() {
         let directory = tempfile::tempdir().unwrap();
         let states = States::new(directory.path().join("new"));
-        states.reserve("one", "/group").unwrap();
+        states.reserve("one", "/group", None).unwrap();
         assert_eq!(states.group("one").as_deref(), Some("/group"));
-        assert!(matches!(states.reserve("one", "/group"), Err(Error::AlreadyExists { .. })));
+        assert!(matches!(states.reserve("one", "/group", None), Err(Error::AlreadyExists { .. })));
         assert!(matches!(states.load("one"), Err(Error::NotFound { .. })));
-        assert!(states.reserve("../one", "/group").is_err());
+        assert!(states.reserve("../one", "/group", None).is_err());
         let mut record = Record::default();
         record.state.id = "one".to_owned();
         states.save(&record).unwrap();

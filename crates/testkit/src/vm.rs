@@ -158,6 +158,9 @@ pub struct Boot<'a> {
     pub disk: Option<&'a Path>,
     /// Added to the kernel's command line.
     pub append: &'a str,
+    /// A disk image with a root file system whose own first process is started, and runs the script;
+    /// [`debian_with_systemd`] makes one. There is no `disk` then.
+    pub system: Option<&'a Path>,
     /// Modules besides those that are always loaded.
     pub modules: &'a [&'a str],
 }
@@ -188,6 +191,10 @@ impl Machine {
             .arg(kernel.image())
             .arg("-initrd")
             .arg(initramfs);
+        if let Some(system) = boot.system {
+            let options = "if=virtio,format=raw,readonly=on";
+            command.arg("-drive").arg(format!("file={},{options}", system.display()));
+        }
         if let Some(disk) = boot.disk {
             // What the guest has written is kept by the host, as by a disk; what it has not is lost.
             command
@@ -258,8 +265,12 @@ fn initramfs(kernel: &Kernel, boot: &Boot<'_>, directory: &Path) -> PathBuf {
         copy_without_symbols(source, &target);
     }
     fs::write(root.join("script"), format!("set -e\n{}", boot.script)).unwrap();
-    executable(&root.join("init"), MOVE_TO_TMPFS);
-    executable(&root.join("init2"), &init_script(&load, boot.disk.is_some()));
+    if boot.system.is_some() {
+        executable(&root.join("init"), &start_system(&load, &boot.files));
+    } else {
+        executable(&root.join("init"), MOVE_TO_TMPFS);
+        executable(&root.join("init2"), &init_script(&load, boot.disk.is_some()));
+    }
     let archive = directory.join("initramfs");
     let list = stdx::process::command("sh")
         .current_dir(&root)
@@ -294,6 +305,67 @@ fn init_script(load: &str, disk: bool) -> String {
          echo \"{END}$?\"\n\
          poweroff -f\n"
     )
+}
+
+/// Puts the files into the system on the disk and starts that, with a unit for the script. What it
+/// writes is lost with the machine: the disk is the lower layer of an overlay.
+fn start_system(load: &str, files: &[(&Path, &str)]) -> String {
+    let copies: String = files
+        .iter()
+        .map(|(_, target)| format!("mkdir -p /new$(dirname {target}); cp {target} /new{target}\n"))
+        .collect();
+    format!(
+        "#!/bin/sh\n\
+         export PATH=/bin\n\
+         mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n\
+         {load}\
+         mkdir /lower /upper /new; mount -t ext4 -o ro /dev/vda /lower; mount -t tmpfs -o size=80% upper /upper\n\
+         mkdir /upper/u /upper/w\n\
+         mount -t overlay -o lowerdir=/lower,upperdir=/upper/u,workdir=/upper/w root /new\n\
+         {copies}\
+         cp /script /new/script\n\
+         mkdir -p /new/etc/systemd/system\n\
+         cat > /new/etc/systemd/system/script.service <<'UNIT'\n{SCRIPT_UNIT}UNIT\n\
+         umount /proc /sys; mount --move /dev /new/dev\n\
+         exec switch_root /new /lib/systemd/systemd --unit=script.service --show-status=0\n"
+    )
+}
+
+/// Nothing else is started but what is needed for it.
+const SCRIPT_UNIT: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\n\
+    ExecStart=/bin/sh -c 'export HOME=/root; exec >/dev/ttyS0 2>&1; \
+    (sleep 300; echo the watchdog ends the machine; poweroff -ff) & \
+    sh /script; echo the script ended with $?; poweroff -ff'\n";
+
+/// Debian with systemd as its first process, as an image for [`Boot::system`]; made once and kept in the
+/// cache.
+#[must_use]
+pub fn debian_with_systemd() -> PathBuf {
+    let cache = crate::cache_directory();
+    let lock = File::create(cache.join("systemd.lock")).unwrap();
+    lock.lock().unwrap();
+    let image = cache.join("systemd.img");
+    if !image.exists() {
+        let directory = tempfile::tempdir_in(&cache).unwrap();
+        let root = directory.path().join("root");
+        stdx::process::output(
+            stdx::process::command("debootstrap")
+                .args([
+                    "--variant=minbase",
+                    "--include=systemd-sysv,busybox-static,procps",
+                    "bookworm",
+                ])
+                .arg(&root),
+        )
+        .unwrap();
+        for emptied in ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc"] {
+            drop(fs::remove_dir_all(root.join(emptied)));
+        }
+        let unfinished = directory.path().join("image");
+        make_disk(&unfinished, 600, Some(&root));
+        fs::rename(unfinished, &image).unwrap();
+    }
+    image
 }
 
 /// A debug build is ten times its stripped size, and the emulated machine copies it twice.

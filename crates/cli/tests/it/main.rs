@@ -39,6 +39,7 @@ mod vm_checkpoint;
 mod vm_labels;
 mod vm_old_kernel;
 mod vm_runtime;
+mod vm_systemd;
 mod watching;
 
 /// The program under test.

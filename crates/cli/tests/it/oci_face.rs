@@ -443,3 +443,17 @@ fn features_are_those_of_runc_and_more() {
         assert!(missing.is_empty(), "{place} lacks {missing:?}");
     }
 }
+
+/// There is none here, or it has not all of the control groups.
+#[test]
+fn without_a_systemd_its_driver_is_refused() {
+    let bundle = Bundle::new(&["/bin/true"]);
+    bundle.configure(|config| config["linux"]["cgroupsPath"] = json!(":brig-test:refused"));
+    let refused = bundle.brig(&["--systemd-cgroup", "run", "one"]);
+    let said = text(&refused.stderr);
+    let is_told = said.contains("without cgroup v2") || said.contains("cannot speak to systemd");
+    assert!(is_told && refused.status.code() == Some(1), "{said}");
+    let refused = bundle.brig(&["run", "one"]);
+    assert!(text(&refused.stderr).contains("is not absolute"), "{}", text(&refused.stderr));
+    bundle.assert_nothing_left();
+}

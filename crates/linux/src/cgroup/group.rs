@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -184,6 +184,36 @@ impl Group {
             return Err(Error::new("find", "a cgroup v2 hierarchy", Errno::OPNOTSUPP));
         };
         v2::apply_unified(place, self.relative(), &limits.unified)
+    }
+
+    /// What a file of the group in the v2 hierarchy says; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Error> {
+        self.unified().map_or(Ok(None), |place| file::read_optional(place.directory(), name))
+    }
+
+    /// Hands the group of the v2 hierarchy over to a user, who can then make groups below it and move
+    /// its processes among them (cgroup-v2.rst, "Model of Delegation").
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn hand_over(&self, user: u32, group: u32) -> Result<(), Error> {
+        const FILES: &str = "/sys/kernel/cgroup/delegate";
+        let Some(place) = self.unified() else { return Ok(()) };
+        let files = std::fs::read_to_string(FILES)
+            .map_err(|error| Error::from_io("read", FILES, &error))?;
+        for name in ["."].into_iter().chain(files.lines()) {
+            let owner = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            match rustix::fs::chownat(place.directory(), name, owner.0, owner.1, flags) {
+                // Of a controller that the group does not have.
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::new("hand over cgroup file", name, errno)),
+            }
+        }
+        Ok(())
     }
 
     /// Moves a process (all its threads) into the group, in every hierarchy.

@@ -113,6 +113,7 @@ fn as_new<'a>(request: &RestoreRequest<'a>) -> CreateRequest<'a> {
         network_namespace: None,
         preserve_descriptors: 0,
         has_own_keyring: true,
+        unit: None,
         gate: None,
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Plan {
     pub domainname: Option<String>,
     /// The control group's path.
     pub cgroup: String,
+    /// To whom it is handed over: user and group on the host.
+    pub owner_of_cgroup: Option<(u32, u32)>,
     /// What is run.
     pub process: ProcessPlan,
     /// Whether the caller has hooks of its own to run.
@@ -136,7 +138,11 @@ pub(crate) fn plan(
         sysctls: sysctl::plan(&linux.sysctl, &namespaces)?,
         hostname: spec.hostname.clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname.clone().filter(|name| !name.is_empty()),
-        cgroup: cgroup_path(request.id, linux)?,
+        cgroup: match request.unit {
+            Some(unit) => unit.cgroup().to_owned(),
+            None => cgroup_path(request.id, linux)?,
+        },
+        owner_of_cgroup: owner_of_cgroup(spec, linux, &namespaces),
         process: process::plan(
             process,
             &Confinement::of_spec(spec),
@@ -250,6 +256,28 @@ fn absolute_paths(member: &str, paths: &[String]) -> Result<Vec<PathBuf>, Error>
 pub fn group_of(id: &str, spec: &Spec) -> Result<String, Error> {
     let empty = Linux::default();
     cgroup_path(id, spec.linux.as_ref().unwrap_or(&empty))
+}
+
+/// A container that sees its own group alone, and has it mounted to be written, gets it for its
+/// process's user (config-linux.md, "Cgroup ownership"): without a user namespace root has it already.
+fn owner_of_cgroup(spec: &Spec, linux: &Linux, namespaces: &NamespacePlan) -> Option<(u32, u32)> {
+    let is_writable = |mount: &oci::runtime::Mount| {
+        let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
+        is_cgroup && !mount.options.iter().any(|option| option == "ro" || option == "rro")
+    };
+    let is_own = namespaces.maps.is_some() && namespaces.new.contains(Namespaces::CGROUP);
+    if !is_own || !spec.mounts.iter().any(is_writable) {
+        return None;
+    }
+    let on_host = |maps: &[oci::runtime::IdMapping], id: u32| {
+        let found = |map: &oci::runtime::IdMapping| {
+            let offset = id.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
+            map.host_id.checked_add(offset)
+        };
+        maps.iter().find_map(found)
+    };
+    let user = &spec.process.as_ref()?.user;
+    Some((on_host(&linux.uid_mappings, user.uid)?, on_host(&linux.gid_mappings, user.gid)?))
 }
 
 /// A control group is never relative to the caller's: that would nest containers under whoever

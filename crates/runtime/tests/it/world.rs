@@ -122,6 +122,7 @@ impl World {
             network_namespace: None,
             preserve_descriptors: 0,
             has_own_keyring: true,
+            unit: None,
             gate: None,
         }
     }
