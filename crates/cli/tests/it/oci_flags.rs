@@ -137,7 +137,8 @@ fn processes_are_shown_as_runc_shows_them() {
         &["one"][..],
         &["one", "-o", "pid,comm"],
         &["one", "aux"],
-        &["--format", "table", "one", "-e", "-o", "comm,pid"],
+        // The number first: runc cannot read lines in which a name with a space comes before it.
+        &["--format", "table", "one", "-e", "-o", "pid,comm"],
     ];
     // One after the other, as both have the same states; the number differs.
     let shape = |text: &str| -> Vec<Vec<String>> {
