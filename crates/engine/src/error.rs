@@ -26,6 +26,17 @@ pub enum Error {
     /// No network has this id or name.
     #[error("network {0} not found")]
     NoSuchNetwork(String),
+    /// There is nothing at this path of a container.
+    #[error("Could not find the file {path} in container {container}")]
+    NoSuchPath {
+        /// As it was asked for.
+        path: String,
+        /// The container's name.
+        container: String,
+    },
+    /// It is there, and must not be changed.
+    #[error("{0}")]
+    Forbidden(String),
     /// More than one object has an id that starts with this.
     #[error("multiple IDs found with provided prefix: {0}")]
     AmbiguousPrefix(String),
@@ -92,7 +103,9 @@ impl Error {
             | Self::NoSuchImage(_)
             | Self::NoSuchExec(_)
             | Self::NoSuchVolume(_)
-            | Self::NoSuchNetwork(_) => ErrorKind::NotFound,
+            | Self::NoSuchNetwork(_)
+            | Self::NoSuchPath { .. } => ErrorKind::NotFound,
+            Self::Forbidden(_) => ErrorKind::PermissionDenied,
             Self::AmbiguousPrefix(_) | Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::NameTaken { .. } | Self::Conflict(_) | Self::NotModified(_) => {
                 ErrorKind::Conflict

@@ -30,7 +30,7 @@ mod volumes;
 
 pub use attach::{AttachEnd, AttachSession};
 pub use container::{ContainerSpec, ListFilter, Status};
-pub use containers::{Containers, LogStream, StatsStream, Waiter};
+pub use containers::{Containers, CopyOptions, LogStream, PathStat, StatsStream, Waiter};
 pub use engine::{Engine, EngineOptions};
 pub use error::{Error, Result};
 pub use event::{Action, Event, EventFilter, Events, Subject, Subscription};

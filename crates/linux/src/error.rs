@@ -36,6 +36,12 @@ impl Error {
         self.source.raw_os_error().map(Errno::from_raw_os_error)
     }
 
+    /// Whether a path leads nowhere.
+    #[must_use]
+    pub fn is_nowhere(&self) -> bool {
+        matches!(self.errno(), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
+    }
+
     /// The kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

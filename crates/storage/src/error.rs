@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use oci::Digest;
+use rustix::io::Errno;
 use stdx::ErrorKind;
 
 /// The result of an operation of this room.
@@ -209,6 +210,15 @@ pub enum ArchiveError {
         /// The digest of what came.
         have: Digest,
     },
+}
+
+impl ArchiveError {
+    /// Whether an entry could not be written because nothing can be written there.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        let errno = Errno::ROFS.raw_os_error();
+        matches!(self, Self::Write { source, .. } if source.raw_os_error() == Some(errno))
+    }
 }
 
 fn process(pid: Option<u32>) -> String {

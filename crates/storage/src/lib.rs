@@ -52,4 +52,5 @@ pub use lock::StartLock;
 pub use records::{Batch, Records, Table, Transient};
 pub use snapshots::{RootMount, Snapshots, Usage};
 pub use store::{InstanceId, Store};
+pub use tree::{Placing, decompressed, pack, place};
 pub use volumes::{NewVolume, Volume, Volumes};

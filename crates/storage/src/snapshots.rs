@@ -142,6 +142,23 @@ impl Snapshots {
         mount(&lowers, &self.root.join(id))
     }
 
+    /// As [`Snapshots::view`], to be written: the container must not run, nor begin to.
+    ///
+    /// # Errors
+    /// `NotFound`, or when the mount fails.
+    pub fn writable_view(&self, id: &str) -> Result<OwnedFd> {
+        let RootMount::Overlay { lowers, upper, work, .. } = self.root_mount(id)?;
+        let options = OverlayOptions {
+            lowers: &lowers,
+            upper: Some(&upper),
+            work: Some(&work),
+            volatile: false,
+            user_attributes: false,
+        };
+        linux::mount::overlay(&options)
+            .map_err(|error| Error::io("mount", &upper, io::Error::other(error)))
+    }
+
     /// Mounts an image's layers (diff ids, lowest first) read-only and detached.
     ///
     /// # Errors

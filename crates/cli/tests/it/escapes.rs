@@ -11,21 +11,21 @@ use testkit::{Brig, image};
 use crate::BRIG;
 
 /// What nobody in a container may see.
-const SECRET: &str = "the host's own";
+pub(crate) const SECRET: &str = "the host's own";
 
 /// A directory of the host's that stays as it is.
-struct Victim {
+pub(crate) struct Victim {
     directory: tempfile::TempDir,
 }
 
 impl Victim {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("secret"), SECRET).unwrap();
         Self { directory }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
@@ -35,7 +35,7 @@ impl Victim {
         [self.path().to_owned(), upwards.into()]
     }
 
-    fn assert_untouched(&self) {
+    pub(crate) fn assert_untouched(&self) {
         let entries = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().path());
         assert_eq!(entries.collect::<Vec<_>>(), [self.path().join("secret")]);
         assert_eq!(fs::read_to_string(self.path().join("secret")).unwrap(), SECRET);
@@ -59,6 +59,22 @@ impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Does something while two names are exchanged all the time.
+pub(crate) fn exchanging(one: &Path, other: &Path, body: impl FnOnce()) {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            let here = rustix::fs::CWD;
+            while !is_over.load(Ordering::Relaxed) {
+                _ = rustix::fs::renameat_with(here, one, here, other, flags);
+            }
+        });
+        let _over = Over(&is_over);
+        body();
+    });
 }
 
 /// Whether it runs or not, it has not seen the secret.
@@ -160,17 +176,7 @@ fn directories_of_a_volume_that_are_exchanged() {
     let volume = Path::new(&volume);
     fs::create_dir(volume.join("d")).unwrap();
     symlink(victim.path(), volume.join("l")).unwrap();
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let flags = rustix::fs::RenameFlags::EXCHANGE;
-            let here = rustix::fs::CWD;
-            while !is_over.load(Ordering::Relaxed) {
-                let names = [volume.join("d"), volume.join("l")];
-                _ = rustix::fs::renameat_with(here, &names[0], here, &names[1], flags);
-            }
-        });
-        let _over = Over(&is_over);
+    exchanging(&volume.join("d"), &volume.join("l"), || {
         let shared = ["run", "--rm", "-v", "shared:/v"];
         let mut begun = 0;
         for _ in 0..12 {

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, also in functions that they share"
 )]
 
+mod copy;
 mod crashes;
 mod daemon;
 mod damage;

@@ -108,6 +108,122 @@ fn killed_in_the_middle() {
     assert!(bundle.brig(&["run", "one"]).status.success());
 }
 
+/// What a command finds, and what it leaves when it is killed.
+const COMMANDS: [(&[&str], &[&str]); 5] = [
+    (&[], &["create", "one"]),
+    (&["create"], &["start", "one"]),
+    (&["run"], &["exec", "one", "/bin/true"]),
+    (&["run"], &["exec", "-d", "one", "/bin/sleep", "1000"]),
+    (&["run"], &["delete", "--force", "one"]),
+];
+
+/// Kills whoever makes this call; whether anybody did. The tracer follows the container as long as it
+/// lives, so the command is not its child.
+fn killed_at(bundle: &Bundle, call: &str, turn: usize, words: &[&str]) -> bool {
+    let plain = bundle.command(&[crate::BRIG, "runtime"], words);
+    let trace = bundle.path().join("trace");
+    let mut strace = stdx::process::command("strace");
+    strace.args(["-D", "-f", "-qq", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:signal=KILL:when={turn}")]);
+    strace.arg("-o").arg(&trace).arg(plain.get_program()).args(plain.get_args());
+    strace.current_dir(bundle.path()).stdin(Stdio::null());
+    strace.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    fs::read_to_string(&trace).unwrap().contains("killed by SIGKILL")
+}
+
+/// The same in each step of a container's life; and who is killed while he adds a process to it does
+/// not end it.
+#[test]
+fn killed_in_the_middle_of_each_command() {
+    let bundle = bundle();
+    bundle.configure(|config| {
+        config["process"]["args"] = serde_json::json!(["/bin/sleep", "1000"]);
+    });
+    for (before, words) in COMMANDS {
+        let mut kills = 0;
+        for call in CALLS {
+            for turn in [1, 3] {
+                for command in before {
+                    let detached: &[&str] = if *command == "run" { &["-d"] } else { &[] };
+                    assert!(bundle.leave(&[&[*command], detached, &["one"]].concat()));
+                }
+                let killed = killed_at(&bundle, call, turn, words);
+                kills += usize::from(killed);
+                if words[0] == "exec" {
+                    assert_eq!(bundle.status("one"), "running", "{words:?} {call} {turn}");
+                }
+                let deleted = bundle.brig(&["delete", "--force", "one"]);
+                let said = text(&deleted.stderr);
+                assert!(deleted.status.success(), "{words:?} {call} {turn}: {said}");
+                bundle.assert_nothing_left();
+                if !killed {
+                    break;
+                }
+            }
+        }
+        assert!(kills > 5, "only {kills} kills of {words:?}");
+    }
+}
+
+/// A group that has no room for one more process, or no memory to begin with.
+#[test]
+fn a_full_group_is_told() {
+    let bundle = Bundle::new(&["/bin/sleep", "1000"]);
+    let limit = |name: &str, limit: u64| {
+        bundle.configure(|config| {
+            config["linux"]["resources"] = serde_json::json!({name: {"limit": limit}});
+        });
+    };
+    limit("pids", 1);
+    assert!(bundle.leave(&["run", "-d", "one"]));
+    for _ in 0..20 {
+        let refused = bundle.brig(&["exec", "one", "/bin/true"]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(255), "{said}");
+        assert!(said.contains("Resource temporarily unavailable"), "{said}");
+    }
+    assert_eq!(bundle.status("one"), "running");
+    assert!(bundle.brig(&["update", "--pids-limit", "10", "one"]).status.success());
+    assert!(bundle.brig(&["exec", "one", "/bin/true"]).status.success());
+    assert!(bundle.brig(&["delete", "--force", "one"]).status.success());
+    for bytes in [4096, 65536, 131_072] {
+        limit("memory", bytes);
+        let refused = bundle.brig(&["run", "one"]);
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && !said.is_empty(), "{bytes}: {said}");
+        bundle.assert_nothing_left();
+    }
+}
+
+/// A first process that heeds no signal and no child of its.
+#[test]
+fn a_first_process_that_heeds_nothing() {
+    let bundle = Bundle::new(&[
+        "/bin/sh",
+        "-c",
+        "trap '' TERM INT HUP; for i in 1 2 3 4 5; do sleep 0 & done; echo > /ready; \
+         exec sleep 1000",
+    ]);
+    bundle.configure(|config| config["root"]["readonly"] = serde_json::json!(false));
+    assert!(bundle.leave(&["run", "-d", "one"]));
+    testkit::process::eventually("it is ready", LIMIT, || {
+        bundle.path().join("rootfs/ready").exists().then_some(())
+    });
+    for signal in ["TERM", "INT", "HUP"] {
+        assert!(bundle.brig(&["kill", "one", signal]).status.success());
+    }
+    assert_eq!(bundle.status("one"), "running");
+    let refused = bundle.brig(&["delete", "one"]);
+    assert!(text(&refused.stderr).contains("not stopped"), "{}", text(&refused.stderr));
+    assert!(bundle.brig(&["exec", "one", "/bin/true"]).status.success());
+    assert!(bundle.brig(&["kill", "one", "KILL"]).status.success());
+    testkit::process::eventually("it has ended", LIMIT, || {
+        (bundle.status("one") == "stopped").then_some(())
+    });
+    assert!(bundle.brig(&["delete", "one"]).status.success());
+    bundle.assert_nothing_left();
+}
+
 /// A command that ends at once never leaves its waiter waiting.
 #[test]
 fn two_hundred_at_once() {

@@ -14,6 +14,7 @@ pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod list_filter;
 pub(crate) mod network;
+pub(crate) mod path_stat;
 pub(crate) mod stats;
 pub(crate) mod summary;
 pub(crate) mod system;

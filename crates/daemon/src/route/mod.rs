@@ -3,6 +3,7 @@
 //! Names of images hold slashes, so paths are matched as slices of segments. What Docker knows and
 //! brig does not do (yet) is answered 501 by name; what Docker does not know, 404 `page not found`.
 
+mod archive;
 mod attach;
 mod brig;
 mod container;
@@ -59,6 +60,15 @@ fn containers(server: Arc<Server>, call: Call, segments: &[&str]) -> Answering {
             Box::pin(container::top(server, call, owned(id)))
         }
         (&Method::GET, ["containers", id, "logs"]) => Box::pin(logs::logs(server, call, owned(id))),
+        (&Method::HEAD, ["containers", id, "archive"]) => {
+            Box::pin(archive::look(server, call, owned(id)))
+        }
+        (&Method::GET, ["containers", id, "archive"]) => {
+            Box::pin(archive::get(server, call, owned(id)))
+        }
+        (&Method::PUT, ["containers", id, "archive"]) => {
+            Box::pin(archive::put(server, call, owned(id)))
+        }
         (&Method::GET, ["containers", id, "stats"]) => {
             Box::pin(stats::stats(server, call, owned(id)))
         }

@@ -90,19 +90,24 @@ async fn next(mut source: Source) -> Option<(io::Result<Bytes>, Source)> {
 
 pub(super) async fn load(server: Arc<Server>, call: Call) -> Answer {
     let quiet = call.query.flag("quiet");
+    let archive = reader(&server, call.body);
+    let progress = server.engine.images().load(Box::new(archive));
+    stream(progress, quiet).await
+}
+
+/// A body as the synchronous reader of archives wants it; it breaks off when the daemon ends.
+pub(super) fn reader(server: &Server, body: Incoming) -> impl Read + Send + use<> {
     let (sender, receiver) = mpsc::channel(PIECES);
     let engine = Arc::clone(&server.engine);
     let feeding = async move {
         tokio::select! {
-            () = pump(call.body, sender) => {}
+            () = pump(body, sender) => {}
             // A client that has fallen silent keeps nobody from ending.
             () = engine.images().closed() => {}
         }
     };
     drop(server.tasks.spawn(feeding));
-    let archive = Archive { receiver, piece: Bytes::new(), ended: false };
-    let progress = server.engine.images().load(Box::new(archive));
-    stream(progress, quiet).await
+    Archive { receiver, piece: Bytes::new(), ended: false }
 }
 
 /// One piece, or the end (an empty piece), or what broke.
@@ -119,7 +124,9 @@ async fn pump(mut body: Incoming, sender: mpsc::Sender<Piece>) {
             Err(error) => Err(io::Error::other(error)),
         };
         let broken = piece.is_err();
-        if sender.send(piece).await.is_err() || broken {
+        // A reader that has had enough has an answer, which no client hears while it still speaks.
+        drop(sender.send(piece).await);
+        if broken {
             return;
         }
     }

@@ -8,7 +8,6 @@ const FEATURES: &[(&str, &str, &str)] = &[
     ("GET", "containers/*/export", "export of a container"),
     ("POST", "containers/*/update", "update of a container"),
     ("GET", "containers/*/attach/ws", "attaching by websocket"),
-    ("*", "containers/*/archive", "copying files into and out of containers"),
     ("*", "containers/*/checkpoints", "checkpoints"),
     ("*", "containers/*/checkpoints/*", "checkpoints"),
     ("POST", "build", "build"),
@@ -83,7 +82,7 @@ mod tests {
             |method: Method, path: &str| feature(&method, &path.split('/').collect::<Vec<_>>());
         assert_eq!(find(Method::POST, "images/a/b/c/push"), Some("push"));
         assert_eq!(find(Method::POST, "build"), Some("build"));
-        assert!(find(Method::HEAD, "containers/x/archive").is_some());
+        assert!(find(Method::HEAD, "containers/x/checkpoints").is_some());
         assert!(find(Method::GET, "images/push").is_none());
         assert!(find(Method::GET, "nonsense").is_none());
     }

@@ -3,6 +3,7 @@
 mod config;
 mod host_config;
 mod inspect;
+mod path_stat;
 mod stats;
 mod summary;
 
@@ -15,6 +16,7 @@ pub use host_config::{
 pub use inspect::{
     Health, HealthLog, Inspect, NetworkSettings, State, Top, WaitError, WaitResponse,
 };
+pub use path_stat::PathStat;
 pub use stats::{
     BlkioEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Stats,
     StorageStats, ThrottlingData,

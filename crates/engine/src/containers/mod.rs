@@ -3,6 +3,7 @@
 //! Everywhere `name` is an id, a name (with or without slash) or a unique prefix of an id. A verb
 //! that changes something runs to its end even when its caller goes away in the middle.
 
+mod archive;
 mod attach;
 mod connection;
 mod create;
@@ -45,6 +46,7 @@ use entry::{Container, State};
 use exec::Execs;
 use table::Table;
 
+pub use archive::{CopyOptions, PathStat};
 pub use logs::LogStream;
 pub(crate) use prepare::machine;
 pub use stats::StatsStream;

@@ -260,7 +260,7 @@ fn launch_attached(
 
 /// The root of a container. An overlay that was mounted `volatile` refuses to be mounted again;
 /// since the machine has not crashed in between (run-time state is from this boot), it may.
-fn root(rooms: &Rooms, record: &Record) -> Result<RootMount> {
+pub(super) fn root(rooms: &Rooms, record: &Record) -> Result<RootMount> {
     let root = rooms
         .store
         .snapshots()

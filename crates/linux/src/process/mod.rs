@@ -28,7 +28,7 @@ pub use clone::{CloneOptions, SingleThreaded, clone, spawn};
 pub use credential::{Credentials, set_credentials, set_groups, set_identity};
 pub use executable::{exec_read_only, is_executable_read_only};
 pub use id_map::{map_ids, new_user_namespace};
-pub use namespace::{Namespaces, join, join_of, open_of, open_own, unshare};
+pub use namespace::{Namespaces, join, join_of, open_of, open_own, unshare, with_own_mounts};
 pub use new_network::NewNetwork;
 pub use pidfd::{ExitStatus, PidFd};
 pub use prefault::prefault;

@@ -4,6 +4,7 @@ use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::clone::last_errno;
 use super::{PidFd, SingleThreaded};
@@ -123,6 +124,24 @@ pub fn unshare(_token: &SingleThreaded, kinds: Namespaces) -> Result<(), Error> 
     } else {
         Err(Error::new("make namespace", kinds.file_name(), last_errno()))
     }
+}
+
+/// Does something on a thread of its own, in a mount namespace of its own: what is mounted there nobody
+/// else sees, and it is gone with the thread.
+///
+/// # Errors
+/// What the kernel says; `EIO` when the work panics.
+pub fn with_own_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    let fail = |errno| Error::new("make namespace", Namespaces::MOUNT.file_name(), errno);
+    let alone = || {
+        // SAFETY: only this thread's working directory, root, mask and mounts become its own.
+        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+            return Err(fail(last_errno()));
+        }
+        crate::mount::change_propagation("/", crate::mount::Propagation::Private, true)?;
+        Ok(work())
+    };
+    std::thread::scope(|scope| scope.spawn(alone).join()).map_err(|_panic| fail(Errno::IO))?
 }
 
 /// The caller's own namespace of one kind, as a descriptor to come back by. For pid and time it is

@@ -12,7 +12,7 @@ use super::name::os;
 use crate::archive::{Attribute, Entry, Kind};
 
 /// What gets the attributes.
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     /// A file or directory open for reading or writing.
     Open(BorrowedFd<'a>),
     /// Anything just made in an open directory; never followed if it is a symbolic link.
@@ -22,11 +22,11 @@ pub(super) enum Target<'a> {
 /// The mark of a directory that hides those below it.
 const OPAQUE: &str = "trusted.overlay.opaque";
 
-pub(super) fn set_opaque(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn set_opaque(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty())
 }
 
-pub(super) fn apply(target: &Target<'_>, entry: &Entry) -> Result<(), Errno> {
+pub(crate) fn apply(target: &Target<'_>, entry: &Entry) -> Result<(), Errno> {
     // What we make belongs to root already: no directory has its set-group-id bit yet.
     if (entry.uid, entry.gid) != (0, 0) || !rustix::process::geteuid().is_root() {
         set_owner(target, Uid::from_raw(entry.uid), Gid::from_raw(entry.gid))?;

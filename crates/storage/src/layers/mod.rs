@@ -4,9 +4,9 @@
 //! an overlay lower does not depend on what lies below it, so one unpacked copy serves every image
 //! that has the layer, on whatever base.
 
-mod attributes;
+pub(crate) mod attributes;
 mod directories;
-mod name;
+pub(crate) mod name;
 mod pipe;
 mod unpack;
 
@@ -18,6 +18,7 @@ use oci::Digest;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use directories::Directories;
+pub(crate) use pipe::decoder;
 
 use crate::Result;
 

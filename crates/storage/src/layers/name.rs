@@ -9,13 +9,13 @@ const MAX_DEPTH: usize = 512;
 /// A path inside a layer: components joined by single slashes, no `.`, no `..`, nothing before or
 /// after. Empty for the root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct InnerPath {
+pub(crate) struct InnerPath {
     bytes: Vec<u8>,
 }
 
 /// What a name means, by the rules for layers (OCI image specification, "Whiteouts").
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meaning<'a> {
+pub(crate) enum Meaning<'a> {
     /// An entry of that name.
     Plain,
     /// What lower layers have under that name is gone.
@@ -29,7 +29,7 @@ pub(super) enum Meaning<'a> {
 impl InnerPath {
     /// Absolute names are taken as relative to the root, as every builder's reader does (`ko`
     /// writes such). Names that climb are refused.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
         if bytes.contains(&0) {
             return Err("the name contains NUL");
         }
@@ -51,20 +51,20 @@ impl InnerPath {
         Ok(Self { bytes: components.join(&b'/') })
     }
 
-    pub(super) const fn is_root(&self) -> bool {
+    pub(crate) const fn is_root(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn as_path(&self) -> &std::path::Path {
+    pub(crate) fn as_path(&self) -> &std::path::Path {
         std::path::Path::new(os(&self.bytes))
     }
 
     /// The directory it is in, and its name there.
-    pub(super) fn split(&self) -> (&[u8], &[u8]) {
+    pub(crate) fn split(&self) -> (&[u8], &[u8]) {
         match self.bytes.iter().rposition(|&byte| byte == b'/') {
             Some(slash) => (&self.bytes[..slash], &self.bytes[slash + 1..]),
             None => (&[], &self.bytes),
@@ -72,11 +72,11 @@ impl InnerPath {
     }
 
     /// Whether it lies below `other`.
-    pub(super) fn is_below(&self, other: &[u8]) -> bool {
+    pub(crate) fn is_below(&self, other: &[u8]) -> bool {
         self.bytes.strip_prefix(other).is_some_and(|rest| rest.first() == Some(&b'/'))
     }
 
-    pub(super) fn meaning(&self) -> Result<Meaning<'_>, &'static str> {
+    pub(crate) fn meaning(&self) -> Result<Meaning<'_>, &'static str> {
         let (parent, name) = self.split();
         for part in parent.split(|&byte| byte == b'/') {
             if part.starts_with(b".wh..wh.") {
@@ -96,7 +96,7 @@ impl InnerPath {
     }
 }
 
-pub(super) fn os(bytes: &[u8]) -> &std::ffi::OsStr {
+pub(crate) fn os(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)
 }
 

@@ -91,7 +91,7 @@ fn fill(decoder: &mut dyn Read, buffer: &mut [u8]) -> Result<usize> {
 }
 
 /// Told by the first bytes, not by the media type, which is often wrong.
-fn decoder<'a>(reader: &'a mut (dyn Read + Send)) -> Result<Box<dyn Read + 'a>> {
+pub(crate) fn decoder<'a>(reader: &'a mut (dyn Read + Send)) -> Result<Box<dyn Read + 'a>> {
     let mut magic = [0; 6];
     let length = fill(reader, &mut magic)?;
     let magic = magic.get(..length).unwrap_or_default().to_vec();
