@@ -4,7 +4,7 @@
 //! in the command itself and in the container's process before its program.
 
 use std::fs;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 
 use crate::oci_face::{Bundle, LIMIT, text};
 use testkit::process::run;
@@ -120,18 +120,31 @@ const COMMANDS: [(&[&str], &[&str]); 5] = [
     (&["run"], &["delete", "--force", "one"]),
 ];
 
-/// Kills whoever makes this call; whether anybody did. The tracer follows the container as long as it
-/// lives, so the command is not its child.
+/// Kills whoever makes this call; whether anybody did.
 fn killed_at(bundle: &Bundle, call: &str, turn: usize, words: &[&str]) -> bool {
+    let fault = format!("signal=KILL:when={turn}");
+    let (_, trace, _) = beside(bundle, call, &fault, words);
+    trace.contains("killed by SIGKILL")
+}
+
+/// Runs a command with a fault each time of a call, or at one: how it ended, what was traced, what it
+/// complained of. The tracer follows the container as long as that lives, so the command is not its
+/// child, and what both write goes to files.
+pub(crate) fn beside(
+    bundle: &Bundle,
+    call: &str,
+    fault: &str,
+    words: &[&str],
+) -> (ExitStatus, String, String) {
     let plain = bundle.command(&[crate::BRIG, "runtime"], words);
-    let trace = bundle.path().join("trace");
+    let [trace, stderr] = ["trace", "stderr"].map(|name| bundle.path().join(name));
     let mut strace = stdx::process::command("strace");
     strace.args(["-D", "-f", "-qq", "-e", &format!("trace={call}")]);
-    strace.args(["-e", &format!("inject={call}:signal=KILL:when={turn}")]);
+    strace.args(["-e", &format!("inject={call}:{fault}")]);
     strace.arg("-o").arg(&trace).arg(plain.get_program()).args(plain.get_args());
-    strace.current_dir(bundle.path()).stdin(Stdio::null());
-    strace.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-    fs::read_to_string(&trace).unwrap().contains("killed by SIGKILL")
+    strace.current_dir(bundle.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    let status = strace.stderr(fs::File::create(&stderr).unwrap()).status().unwrap();
+    (status, fs::read_to_string(&trace).unwrap(), fs::read_to_string(&stderr).unwrap())
 }
 
 /// The same in each step of a container's life; and who is killed while he adds a process to it does

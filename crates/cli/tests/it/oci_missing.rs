@@ -1,12 +1,10 @@
 //! The OCI face where the kernel lacks something: an older one, or one behind a sandbox that hides
 //! calls from it. strace(1) hides them.
 
-use std::fs::{self, File};
-use std::process::Stdio;
-
 use serde_json::json;
 
 use crate::oci_face::Bundle;
+use crate::oci_faults::beside;
 
 /// How the runtime does without a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,33 +36,6 @@ const CALLS: [(&str, &str, Without); 17] = [
     ("madvise", "CONFIG_ADVISE_SYSCALLS", Without::FallsBack),
 ];
 
-/// What came of a command that ran without a call.
-#[derive(Debug)]
-struct Outcome {
-    /// Whether the call was made.
-    asked: bool,
-    success: bool,
-    stderr: String,
-}
-
-/// The tracer follows the container as long as that lives, so the command is not its child, and what
-/// both write goes to a file.
-fn without(bundle: &Bundle, call: &str, error: &str, words: &[&str]) -> Outcome {
-    let plain = bundle.command(&[crate::BRIG, "runtime"], words);
-    let [trace, stderr] = ["trace", "stderr"].map(|name| bundle.path().join(name));
-    let mut strace = stdx::process::command("strace");
-    strace.args(["-D", "-f", "-qq", "-e", &format!("trace={call}")]);
-    strace.args(["-e", &format!("inject={call}:error={error}")]);
-    strace.arg("-o").arg(&trace).arg(plain.get_program()).args(plain.get_args());
-    strace.current_dir(bundle.path()).stdin(Stdio::null()).stdout(Stdio::null());
-    let status = strace.stderr(File::create(&stderr).unwrap()).status().unwrap();
-    Outcome {
-        asked: fs::read_to_string(&trace).unwrap().contains("(INJECTED)"),
-        success: status.success(),
-        stderr: fs::read_to_string(&stderr).unwrap(),
-    }
-}
-
 /// A container that begins, is looked at, entered and ended; whether the call was made, and what
 /// was said by those that failed.
 fn life(bundle: &Bundle, call: &str, error: &str) -> (bool, Vec<String>) {
@@ -78,14 +49,15 @@ fn life(bundle: &Bundle, call: &str, error: &str) -> (bool, Vec<String>) {
     let mut asked = false;
     let mut failures = Vec::new();
     for words in steps {
-        let outcome = without(bundle, call, error, words);
-        asked |= outcome.asked;
-        if outcome.asked && !outcome.success {
-            failures.push(format!("{}: {}", words.join(" "), outcome.stderr));
+        let (status, trace, stderr) = beside(bundle, call, &format!("error={error}"), words);
+        let was_asked = trace.contains("(INJECTED)");
+        asked |= was_asked;
+        if was_asked && !status.success() {
+            failures.push(format!("{}: {stderr}", words.join(" ")));
             // The next step is to have something to work on.
             let _without_fault = bundle.leave(words);
         } else {
-            assert!(outcome.success, "{words:?} without {call}: {}", outcome.stderr);
+            assert!(status.success(), "{words:?} without {call}: {stderr}");
         }
     }
     (asked, failures)

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use testkit::vm::{Boot, Kernel, Machine};
 
 use crate::BRIG;
+use crate::vm_runtime::configuration;
 
 /// A root of busybox at `/bundle/rootfs`, and what all scripts use. `nothing` is what is to be left
 /// of a container: no state, no group, no mount.
@@ -41,15 +42,8 @@ const PREPARE: &str = r#"
 /// Boots with a bundle whose configuration is changed, and runs the script to its end.
 fn boot(kernel: &Kernel, change: impl FnOnce(&mut Value), script: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = stdx::process::command(BRIG);
-    command.args(["runtime", "spec", "-b"]).arg(directory.path());
-    stdx::process::output(&mut command).unwrap();
     let path = directory.path().join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    config["process"]["terminal"] = json!(false);
-    config["linux"]["cgroupsPath"] = json!("/test/one");
-    change(&mut config);
-    fs::write(&path, serde_json::to_vec_pretty(&config).unwrap()).unwrap();
+    fs::write(&path, serde_json::to_vec_pretty(&configuration(change)).unwrap()).unwrap();
     let script = format!("{PREPARE}{script}");
     let peers = peers();
     let mut files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];

@@ -25,19 +25,26 @@ fn boot(change: impl FnOnce(&mut Value), script: &str) {
     boot_with(&Kernel::prepare(), change, Boot { script, ..Boot::default() });
 }
 
-/// As [`boot`], with more files and words for the kernel.
-pub(crate) fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: Boot<'_>) {
+/// What `brig runtime spec` writes, for a program that sleeps in a group of its own, and changed.
+pub(crate) fn configuration(change: impl FnOnce(&mut Value)) -> Value {
     let directory = tempfile::tempdir().unwrap();
     let mut command = stdx::process::command(BRIG);
     command.args(["runtime", "spec", "-b"]).arg(directory.path());
     stdx::process::output(&mut command).unwrap();
-    let path = directory.path().join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let text = fs::read(directory.path().join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_slice(&text).unwrap();
     config["process"]["terminal"] = json!(false);
     config["process"]["args"] = json!(["/bin/sleep", "1000"]);
     config["linux"]["cgroupsPath"] = json!("/test/one");
     change(&mut config);
-    fs::write(&path, config.to_string()).unwrap();
+    config
+}
+
+/// As [`boot`], with more files and words for the kernel.
+pub(crate) fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: Boot<'_>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.json");
+    fs::write(&path, configuration(change).to_string()).unwrap();
     let script = format!("{PREPARE}{}", boot.script);
     let mut files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];
     files.extend(boot.files);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testkit::vm::{Boot, Kernel, Machine, debian_with_systemd};
 
 use crate::BRIG;
+use crate::vm_runtime::configuration;
 
 /// A root of busybox at `/bundle/rootfs`, and what all scripts use.
 const PREPARE: &str = r#"
@@ -27,16 +28,12 @@ const PREPARE: &str = r#"
 "#;
 
 fn boot(change: impl FnOnce(&mut Value), script: &str) {
+    let config = configuration(|config| {
+        config["linux"]["cgroupsPath"] = json!("test-inner.slice:brig:one");
+        change(config);
+    });
     let directory = tempfile::tempdir().unwrap();
-    let mut command = stdx::process::command(BRIG);
-    command.args(["runtime", "spec", "-b"]).arg(directory.path());
-    stdx::process::output(&mut command).unwrap();
     let path = directory.path().join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    config["process"]["terminal"] = json!(false);
-    config["process"]["args"] = json!(["/bin/sleep", "1000"]);
-    config["linux"]["cgroupsPath"] = json!("test-inner.slice:brig:one");
-    change(&mut config);
     fs::write(&path, config.to_string()).unwrap();
     let script = format!("{PREPARE}{script}");
     let system = debian_with_systemd();

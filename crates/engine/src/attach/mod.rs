@@ -16,6 +16,9 @@ use crate::container::LogSource;
 use crate::containers::LogStream;
 use crate::error::{Error, Result};
 
+/// How long the last words of a client that has gone may take.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Bytes copied at once.
 const BUFFER: usize = 16 << 10;
 
@@ -114,9 +117,20 @@ impl AttachSession {
         let Some(mut stream) = self.stream else { return Ok(AttachEnd::Finished) };
         let (from_process, to_process) = stream.split();
         let matcher = self.keys.map(Matcher::new);
-        let end = tokio::select! {
-            end = output(from_process, &mut writer) => end?,
-            end = input(&mut reader, to_process, matcher, self.stdin) => end,
+        let end = {
+            let mut shown = std::pin::pin!(output(from_process, &mut writer));
+            let mut typed = std::pin::pin!(input(&mut reader, to_process, matcher, self.stdin));
+            tokio::select! {
+                end = &mut shown => match end? {
+                    // A client that detaches goes at once: what it typed last may be unread.
+                    AttachEnd::Gone => last_typed(typed).await,
+                    end => end,
+                },
+                end = &mut typed => match end {
+                    Some(end) => end,
+                    None => shown.await?,
+                },
+            }
         };
         if let (AttachEnd::Finished, Some(ending)) = (end, self.ending)
             && let Some(why) = await_end(ending).await
@@ -161,20 +175,28 @@ async fn send<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> std::io::R
     writer.flush().await
 }
 
-/// Ends only by detaching; the end of the client's input is no end of the session.
+/// How the session of a client that has gone has ended. Its process may take no more input, so nobody
+/// waits for that long.
+async fn last_typed(typed: impl Future<Output = Option<AttachEnd>>) -> AttachEnd {
+    let end = tokio::time::timeout(LAST_WORDS, typed).await;
+    end.ok().flatten().unwrap_or(AttachEnd::Gone)
+}
+
+/// How the session ends by it; `None` at the end of the client's input, which is no end of the
+/// session.
 async fn input<R: AsyncRead + Unpin>(
     reader: &mut R,
     mut process: impl AsyncWrite + Unpin,
     mut matcher: Option<Matcher>,
     wanted: bool,
-) -> AttachEnd {
+) -> Option<AttachEnd> {
     let mut buffer = vec![0; BUFFER];
     let mut wanted = wanted;
     loop {
         let count = match reader.read(&mut buffer).await {
             Ok(count) if count > 0 => count,
             Ok(_) => break,
-            Err(_) => return AttachEnd::Gone,
+            Err(_) => return Some(AttachEnd::Gone),
         };
         let typed = &buffer[..count];
         let (forward, detach) = match &mut matcher {
@@ -187,7 +209,7 @@ async fn input<R: AsyncRead + Unpin>(
         // A process that closed its input takes no more; its output goes on.
         wanted = wanted && process.write_all(&forward).await.is_ok();
         if detach {
-            return AttachEnd::Detached;
+            return Some(AttachEnd::Detached);
         }
     }
     let held = matcher.as_mut().map(Matcher::finish).unwrap_or_default();
@@ -195,11 +217,7 @@ async fn input<R: AsyncRead + Unpin>(
         drop(process.write_all(&held).await);
         drop(process.shutdown().await);
     }
-    never().await
-}
-
-fn never() -> impl Future<Output = AttachEnd> {
-    std::future::pending()
+    None
 }
 
 /// A piece of output as an attached client gets it.
@@ -275,5 +293,21 @@ mod tests {
         let mut input = Vec::new();
         process.read_to_end(&mut input).await.unwrap();
         assert_eq!(input, b"ls\n");
+    }
+
+    /// Whichever is seen first: that nothing can be shown any more, or the keys.
+    #[tokio::test]
+    async fn a_client_that_detaches_and_goes_has_detached() {
+        for _ in 0..50 {
+            let (ours, mut process) = UnixStream::pair().unwrap();
+            let (client, served) = tokio::io::duplex(64);
+            let (reader, writer) = tokio::io::split(served);
+            let (from, mut to) = tokio::io::split(client);
+            to.write_all(b"ls\n\x10\x11").await.unwrap();
+            process.write_all(b"ls").await.unwrap();
+            drop((from, to));
+            let end = session(ours, true).serve(reader, writer).await.unwrap();
+            assert_eq!(end, AttachEnd::Detached);
+        }
     }
 }

@@ -304,21 +304,10 @@ fn mount(rooms: &Rooms, record: &Record) -> Result<Root> {
         attach(&root, mount).map_err(fail)?;
     }
     if record.spec.host.security.read_only_root {
-        linux::mount::set_attributes(&root, &READ_ONLY, false).map_err(fail)?;
+        linux::mount::set_attributes(&root, &Attributes::READ_ONLY, false).map_err(fail)?;
     }
     Ok(root)
 }
-
-const READ_ONLY: Attributes = Attributes {
-    read_only: Some(true),
-    no_set_user_id: None,
-    no_devices: None,
-    no_execute: None,
-    no_symlink_follow: None,
-    no_directory_access_time: None,
-    access_time: None,
-    propagation: None,
-};
 
 fn attach(root: &Root, mount: &PlannedMount) -> std::result::Result<(), linux::Error> {
     let source = Path::new(&mount.point.source);
@@ -332,7 +321,7 @@ fn attach(root: &Root, mount: &PlannedMount) -> std::result::Result<(), linux::E
         None => linux::mount::bind(source, recursive)?,
     };
     if !mount.point.writable {
-        linux::mount::set_attributes(&tree, &READ_ONLY, recursive)?;
+        linux::mount::set_attributes(&tree, &Attributes::READ_ONLY, recursive)?;
     }
     let target = Path::new(&mount.point.target);
     let tree = Root::from_fd(tree);

@@ -26,6 +26,20 @@ pub struct Attributes {
     pub propagation: Option<Propagation>,
 }
 
+impl Attributes {
+    /// Nothing can be written, and all else stays as it is.
+    pub const READ_ONLY: Self = Self {
+        read_only: Some(true),
+        no_set_user_id: None,
+        no_devices: None,
+        no_execute: None,
+        no_symlink_follow: None,
+        no_directory_access_time: None,
+        access_time: None,
+        propagation: None,
+    };
+}
+
 /// When access times are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessTime {

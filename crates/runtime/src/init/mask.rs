@@ -16,23 +16,12 @@ use super::mount::attach;
 use crate::channel::Failure;
 use crate::plan::Plan;
 
-const READ_ONLY: Attributes = Attributes {
-    read_only: Some(true),
-    no_set_user_id: None,
-    no_devices: None,
-    no_execute: None,
-    no_symlink_follow: None,
-    no_directory_access_time: None,
-    access_time: None,
-    propagation: None,
-};
-
 /// Makes each path that exists read-only, with all below it.
 pub(super) fn read_only(paths: &[PathBuf], root: &Root) -> Result<(), Failure> {
     for path in paths {
         let Some(target) = root.find(path)? else { continue };
         let tree = clone_tree_of(&target, true)?;
-        set_attributes(&tree, &READ_ONLY, true)?;
+        set_attributes(&tree, &Attributes::READ_ONLY, true)?;
         attach(&tree, &target, path)?;
     }
     Ok(())
@@ -86,7 +75,7 @@ impl Covers<'_> {
             tmpfs.set_label(label)?;
         }
         self.fresh = true;
-        Ok(tmpfs.mount(&READ_ONLY)?)
+        Ok(tmpfs.mount(&Attributes::READ_ONLY)?)
     }
 
     /// Remembers the first directory cover, now attached.
