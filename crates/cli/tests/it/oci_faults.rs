@@ -139,12 +139,19 @@ pub(crate) fn beside(
     let plain = bundle.command(&[crate::BRIG, "runtime"], words);
     let [trace, stderr] = ["trace", "stderr"].map(|name| bundle.path().join(name));
     let mut strace = stdx::process::command("strace");
-    strace.args(["-D", "-f", "-qq", "-e", &format!("trace={call}")]);
+    strace.args(["-D", "-f", "-q", "-e", &format!("trace={call}")]);
     strace.args(["-e", &format!("inject={call}:{fault}")]);
     strace.arg("-o").arg(&trace).arg(plain.get_program()).args(plain.get_args());
     strace.current_dir(bundle.path()).stdin(Stdio::null()).stdout(Stdio::null());
-    let status = strace.stderr(fs::File::create(&stderr).unwrap()).status().unwrap();
-    (status, fs::read_to_string(&trace).unwrap(), fs::read_to_string(&stderr).unwrap())
+    let mut child = strace.stderr(fs::File::create(&stderr).unwrap()).spawn().unwrap();
+    let (number, status) = (child.id().to_string(), child.wait().unwrap());
+    // The tracer writes down how it ended when everybody else knows already.
+    let trace = testkit::process::eventually("the end is traced", LIMIT, || {
+        let trace = fs::read_to_string(&trace).ok()?;
+        let is_end = |line: &str| line.starts_with(&number) && line.contains("+++");
+        trace.lines().any(is_end).then_some(trace)
+    });
+    (status, trace, fs::read_to_string(&stderr).unwrap())
 }
 
 /// The same in each step of a container's life; and who is killed while he adds a process to it does

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use linux::cgroup::Group;
 use linux::process::{CloneOptions, PidFd, SingleThreaded};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::FdFlags;
+use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::rpc::{self, Answer, Kind, Notice};
@@ -177,9 +177,7 @@ fn converse(
     let mut buffer = vec![0; LONGEST];
     loop {
         let mut descriptors = Vec::new();
-        let heard = linux::socket::receive_with_fds(socket.as_fd(), &mut buffer, &mut descriptors);
-        // The end of a CRIU that was killed comes as an error when a word of ours is unread.
-        let length = heard.unwrap_or_default();
+        let length = hear(socket, &mut buffer, &mut descriptors);
         if length == 0 {
             own_failure?;
             return Err(failed("it ended without an answer"));
@@ -195,6 +193,17 @@ fn converse(
         drop(say(&rpc::go_on(done.is_ok())));
         if let Err(error) = done {
             own_failure = Err(error);
+        }
+    }
+}
+
+/// The length of the next message; 0 at the end. That a CRIU has ended with a word of ours unread is told
+/// once, as an error, before what it had said itself.
+fn hear(socket: &OwnedFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> usize {
+    loop {
+        match linux::socket::receive_with_fds(socket.as_fd(), buffer, descriptors) {
+            Err(Errno::CONNRESET | Errno::INTR) => {}
+            other => return other.unwrap_or_default(),
         }
     }
 }
@@ -248,7 +257,7 @@ fn become_criu(
     drop(other);
     let errno = match path.first() {
         Some(path) => linux::process::exec(path, &arguments, &environment),
-        None => rustix::io::Errno::NOENT,
+        None => Errno::NOENT,
     };
     let error = linux::Error::new("run", criu.program.display(), errno);
     let words = Answer::failed(&stdx::chain(&error));
