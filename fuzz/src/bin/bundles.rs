@@ -105,6 +105,8 @@ fn make(spec: &Spec) {
         stdio,
         network_namespace: None,
         preserve_descriptors: 0,
+        has_own_keyring: true,
+        unit: None,
         gate: None,
     };
     match runtime::create(&token, request) {
