@@ -180,6 +180,9 @@ fn names(path: &str) -> Result<(&str, String), Error> {
     if name.ends_with(".slice") {
         return wrong("names a slice, and a container is a scope");
     }
+    if is_escaped(prefix) || prefix.is_empty() && is_escaped(name) {
+        return wrong("begins as systemd lets no group begin");
+    }
     let dash = if prefix.is_empty() { "" } else { "-" };
     let full = format!("{prefix}{dash}{name}.scope");
     if full.len() > LONGEST_NAME {
@@ -188,12 +191,21 @@ fn names(path: &str) -> Result<(&str, String), Error> {
     Ok((slice, full))
 }
 
+/// Whether systemd would call the group otherwise than the unit, so that it is not one of the kernel's
+/// own files (`cg_escape`).
+fn is_escaped(name: &str) -> bool {
+    name.starts_with(['_', '.']) || name.starts_with("cgroup.")
+}
+
 /// The path of a slice's group: `a-b.slice` is in `a.slice` (systemd.slice(5)).
 fn expand(slice: &str) -> Result<String, Error> {
     let wrong = || Error::invalid("linux.cgroupsPath", format!("{slice:?} is not a slice"));
     let base = slice.strip_suffix(".slice").ok_or_else(wrong)?;
     if base == "-" {
         return Ok(String::new());
+    }
+    if is_escaped(base) {
+        return Err(wrong());
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:\\@".contains(c);
     let mut path = String::new();
@@ -257,6 +269,10 @@ mod tests {
             "a.slice:p:n/m",
             "a.slice:p:n.slice",
             "a.slice:../p:n",
+            "a.slice::_n",
+            "a.slice:.p:n",
+            "cgroup.x.slice:p:n",
+            "_a.slice:p:n",
             "a.slice:p:n\n",
             &long,
         ] {

@@ -14,6 +14,9 @@ pub(super) type Property = (String, Variant<'static>);
 /// What comes before the name of a property in an annotation, as runc and crun have it.
 const PREFIX: &str = "org.systemd.property.";
 
+/// What a container's scope has of us, and nobody else's to say.
+const OURS: [&str; 4] = ["Slice", "PIDs", "Delegate", "DefaultDependencies"];
+
 /// What every container's scope has.
 pub(super) fn of_scope(slice: &str, pid: u32) -> Vec<Property> {
     let property = |name: &str, value: Variant<'static>| (name.to_owned(), value);
@@ -47,6 +50,9 @@ pub(super) fn of_annotations(
 
 /// `NameSec` is what people write and `NameUSec` what systemd knows (systemd.time(7)).
 fn read(name: &str, text: &str) -> Option<Property> {
+    if OURS.contains(&name) {
+        return None;
+    }
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
         return None;
     }
@@ -229,6 +235,7 @@ mod tests {
             ("A b", "5"),
             ("", "5"),
             ("A", "'a\\'b'"),
+            ("Slice", "'other.slice'"),
         ] {
             assert_eq!(read(name, text), None, "{name} {text}");
         }
