@@ -254,7 +254,7 @@ fn change_element(elements: &mut Vec<Value>, index: usize, bytes: &mut impl Iter
 fn change(node: &mut Value, bytes: &mut impl Iterator<Item = u8>) {
     match node {
         Value::Object(members) => drop(members.insert(word(bytes), value(bytes))),
-        Value::Array(elements) if bytes.next().unwrap_or(0) % 3 > 0 => {
+        Value::Array(elements) if !bytes.next().unwrap_or(0).is_multiple_of(3) => {
             // Twice a neighbour, or something new.
             let copy = elements.last().cloned().unwrap_or_else(|| value(bytes));
             elements.push(copy);
@@ -266,7 +266,7 @@ fn change(node: &mut Value, bytes: &mut impl Iterator<Item = u8>) {
 fn value(bytes: &mut impl Iterator<Item = u8>) -> Value {
     match bytes.next().unwrap_or(0) % 10 {
         0 => Value::Null,
-        1 => Value::Bool(bytes.next().unwrap_or(0) % 2 == 0),
+        1 => Value::Bool(bytes.next().unwrap_or(0).is_multiple_of(2)),
         2..=4 => {
             let number = NUMBERS[usize::from(bytes.next().unwrap_or(0)) % NUMBERS.len()];
             Value::Number(Number::from(number))

@@ -33,7 +33,7 @@ pub fn enter() {
     let arguments = std::env::args_os()
         .skip(1)
         .filter(|argument| !argument.to_string_lossy().starts_with("-rss_limit_mb"));
-    let status = std::process::Command::new("/proc/self/exe")
+    let status = stdx::process::command("/proc/self/exe")
         .args(arguments)
         .arg("-rss_limit_mb=0")
         .env(INSIDE, "1")

@@ -94,7 +94,13 @@ pub(crate) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
     if let Ok(group) = group_of(&record) {
         empty(&group)?;
     }
-    call.stop_unit(record.unit.as_deref());
+    if let Some(unit) = &record.unit {
+        match runtime::systemd::stop(unit) {
+            // It ends by itself, as nobody is in it any more; systemd is only not heard of it.
+            Err(error) if parsed.has("force") => call.warn(Err(error)),
+            stopped => stopped?,
+        }
+    }
     call.states.remove(id)?;
     call.stopped(&record.hooks, &record.state);
     Ok(0)

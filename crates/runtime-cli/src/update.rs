@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources, Status};
+use runtime::systemd::Change;
 
 use crate::arguments::{Flag, Parsed};
 use crate::control::{conflict, group_of};
@@ -48,10 +49,12 @@ pub(crate) fn update(call: &Call, words: &[String]) -> Result<u8, Failure> {
         None => from_flags(&parsed)?,
     };
     let group = group_of(&record)?;
+    let unit = record.unit.as_deref().map(Change::begin).transpose()?;
     runtime::update(&group, &resources)?;
-    if let Some(unit) = &record.unit {
-        runtime::systemd::tell(unit, &group)?;
-    }
+    unit.map_or(Ok(()), |unit| unit.tell(&group)).map_err(|error| {
+        let error = stdx::chain(&error);
+        Failure::from(format!("{error}; the limits hold until systemd reloads: update them again"))
+    })?;
     Ok(0)
 }
 

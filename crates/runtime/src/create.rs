@@ -257,7 +257,7 @@ impl Outside {
                 self.group.hand_over(user, group)?;
             }
             if let Some((unit, _)) = &self.unit {
-                systemd::tell(unit, &self.group)?;
+                systemd::Change::begin(unit)?.tell(&self.group)?;
             }
             self.is_complete = true;
         }

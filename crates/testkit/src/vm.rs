@@ -341,28 +341,38 @@ const SCRIPT_UNIT: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nType=onesh
 /// cache.
 #[must_use]
 pub fn debian_with_systemd() -> PathBuf {
+    debian("systemd", "systemd-sysv,busybox-static,procps", 600)
+}
+
+/// As [`debian_with_systemd`], with Docker, podman and what they need.
+#[must_use]
+pub fn debian_with_engines() -> PathBuf {
+    // Debian's bootstrap does not know which package provides the network stack that podman wants.
+    debian(
+        "engines",
+        "systemd-sysv,busybox-static,procps,apparmor,dbus,docker.io,podman,netavark",
+        900,
+    )
+}
+
+/// An image of a Debian with these packages, in a file system of so many megabytes.
+fn debian(name: &str, packages: &str, megabytes: u64) -> PathBuf {
     let cache = crate::cache_directory();
-    let lock = File::create(cache.join("systemd.lock")).unwrap();
+    let lock = File::create(cache.join(format!("{name}.lock"))).unwrap();
     lock.lock().unwrap();
-    let image = cache.join("systemd.img");
+    let image = cache.join(format!("{name}.img"));
     if !image.exists() {
         let directory = tempfile::tempdir_in(&cache).unwrap();
         let root = directory.path().join("root");
-        stdx::process::output(
-            stdx::process::command("debootstrap")
-                .args([
-                    "--variant=minbase",
-                    "--include=systemd-sysv,busybox-static,procps",
-                    "bookworm",
-                ])
-                .arg(&root),
-        )
-        .unwrap();
+        let include = format!("--include={packages}");
+        let mut bootstrap = stdx::process::command("debootstrap");
+        bootstrap.args(["--variant=minbase", &include, "bookworm"]).arg(&root);
+        stdx::process::output(&mut bootstrap).unwrap();
         for emptied in ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc"] {
             drop(fs::remove_dir_all(root.join(emptied)));
         }
         let unfinished = directory.path().join("image");
-        make_disk(&unfinished, 600, Some(&root));
+        make_disk(&unfinished, megabytes, Some(&root));
         fs::rename(unfinished, &image).unwrap();
     }
     image

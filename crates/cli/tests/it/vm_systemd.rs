@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testkit::vm::{Boot, Kernel, Machine, debian_with_systemd};
+use testkit::vm::{Boot, Kernel, Machine, debian_with_engines, debian_with_systemd};
 
 use crate::BRIG;
 use crate::vm_runtime::configuration;
@@ -28,6 +28,10 @@ const PREPARE: &str = r#"
 "#;
 
 fn boot(change: impl FnOnce(&mut Value), script: &str) {
+    boot_system(&debian_with_systemd(), change, script);
+}
+
+fn boot_system(system: &Path, change: impl FnOnce(&mut Value), script: &str) {
     let config = configuration(|config| {
         config["linux"]["cgroupsPath"] = json!("test-inner.slice:brig:one");
         change(config);
@@ -36,11 +40,11 @@ fn boot(change: impl FnOnce(&mut Value), script: &str) {
     let path = directory.path().join("config.json");
     fs::write(&path, config.to_string()).unwrap();
     let script = format!("{PREPARE}{script}");
-    let system = debian_with_systemd();
     let boot = Boot {
         files: vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")],
         script: &script,
-        system: Some(&system),
+        system: Some(system),
+        modules: &["bfq"],
         ..Boot::default()
     };
     drop(Machine::boot(&Kernel::prepare(), &boot).finish());
@@ -53,9 +57,10 @@ fn a_container_is_a_scope() {
         let resources = &mut config["linux"]["resources"];
         resources["memory"] = json!({"limit": 64 << 20, "reservation": 16 << 20, "swap": 96 << 20});
         resources["cpu"] =
-            json!({"shares": 2048, "quota": 50000, "period": 100_000, "cpus": "0-1"});
+            json!({"shares": 2048, "quota": 50000, "period": 100_000, "cpus": "0-1", "mems": "0"});
+        resources["blockIO"] = json!({"weight": 300});
         resources["pids"] = json!({"limit": 50});
-        resources["unified"] = json!({"memory.high": "50331648"});
+        resources["unified"] = json!({"memory.high": "50331648", "memory.min": "8388608"});
         resources["devices"] = json!([{"allow": false, "access": "rwm"}]);
         config["linux"]["devices"] =
             json!([{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 438}]);
@@ -80,6 +85,9 @@ fn a_container_is_a_scope() {
             is $group/memory.max 67108864
             is $group/memory.high 50331648
             is $group/memory.low 16777216
+            is $group/memory.min 8388608
+            is $group/io.bfq.weight 'default 300'
+            is $group/cpuset.mems 0
             is $group/memory.swap.max 33554432
             is $group/pids.max $1
             is $group/cpu.max "50000 100000"
@@ -91,6 +99,11 @@ fn a_container_is_a_scope() {
         weight=$(cat $group/cpu.weight); test $weight -gt 100
         limits 50 $weight
         has $unit MemoryMax 67108864
+        has $unit MemoryLow 16777216
+        has $unit MemoryMin 8388608
+        has $unit MemorySwapMax 33554432
+        has $unit AllowedMemoryNodes 0
+        has $unit IOWeight 2300
         has $unit MemoryHigh 50331648
         has $unit TasksMax 50
         has $unit CPUWeight $weight
@@ -111,7 +124,34 @@ fn a_container_is_a_scope() {
         oci resume one
         oci ps -f json one | grep -q '^\[[0-9]'
         oci events --stats one | grep -q '"limit":60'
+        # Without systemd nothing is half done: no limit, no container, no end.
+        mv /run/systemd/private /run/systemd/away
+        not oci update --pids-limit 70 one 2>/error
+        grep -q 'cannot speak to systemd' /error
+        is $group/pids.max 60
+        sed 's/brig:one/brig:lost/' /bundle/config.json > /lost.json
+        mkdir /lost; cp -a /bundle/rootfs /lost; mv /lost.json /lost/config.json
+        not oci run -b /lost lost </dev/null 2>/error
+        grep -q 'cannot speak to systemd' /error
+        test "$(oci list -q)" = one
+        oci kill one KILL
+        until oci state one | grep -q stopped; do sleep 0.1; done
+        not oci delete one 2>/error
+        grep -q 'cannot speak to systemd' /error
+        oci state one | grep -q stopped
+        mv /run/systemd/away /run/systemd/private
+        oci delete one
+        gone $unit $path
+        gone brig-lost.scope test.slice/test-inner.slice/brig-lost.scope
+        # With force it goes all the same, and so does its unit.
+        leave run -d -b /bundle one
+        mv /run/systemd/private /run/systemd/away
+        oci delete -f one 2>/error
+        grep -q 'cannot speak to systemd' /error
+        mv /run/systemd/away /run/systemd/private
+        until gone $unit $path; do sleep 0.1; done
         # Whoever else wants the name is told, and the container lives.
+        leave run -d -b /bundle one
         cp -a /bundle /other
         not oci run -b /other two </dev/null 2>/error
         grep -q 'did not start the unit brig-one.scope' /error
@@ -140,6 +180,16 @@ fn a_scope_goes_with_its_container() {
         gone $unit $path
         test -z "$(systemctl list-units --failed --plain --no-legend)"
         sed -i 's#"/not/there"#"/bin/sleep","1000"#' /bundle/config.json
+        # A job that systemd takes, and that then fails.
+        printf '[Service]\nType=oneshot\nExecStart=/bin/false\n' > /run/systemd/system/failing.service
+        needs="\"org.systemd.property.Requires\":\"['failing.service']\",\"org.systemd.property.After\":\"['failing.service']\""
+        cp /bundle/config.json /good.json
+        sed -i "s/\"org.systemd.property.TimeoutStopSec\":\"7\"/$needs/" /bundle/config.json
+        not oci run -b /bundle one </dev/null 2>/error
+        grep -q 'did not start the unit brig-one.scope: its job ended as .*dependency' /error
+        gone $unit $path
+        test -z "$(oci list -q)"
+        cp /good.json /bundle/config.json
         # systemd ends it, and brig sees that it has ended.
         leave run -d -b /bundle one
         systemctl stop $unit
@@ -190,4 +240,55 @@ fn its_group_is_the_containers_own() {
         test ! -e /sys/fs/cgroup/test/one
     "#;
     boot(change, script);
+}
+
+/// Docker and podman have systemd make the groups of their containers, with brig as their runtime.
+#[test]
+fn engines_have_systemd_make_groups() {
+    let script = r#"
+        printf '#!/bin/sh\nexec brig runtime "$@"\n' > /bin/brig-runtime
+        chmod +x /bin/brig-runtime
+        scopes() { systemctl list-units --type scope --all --plain --no-legend | awk '{print $1}' | grep -Ev 'conmon|^init.scope' || true; }
+        none() { for i in $(seq 100); do test -n "$(scopes)" || return 0; sleep 0.1; done; scopes; false; }
+        # The group of a container's scope, which systemd knows the limits of.
+        group() { systemctl show -p ControlGroup --value $1; }
+        systemctl start dbus
+        podman() { command podman --storage-driver vfs --runtime /bin/brig-runtime --cgroup-manager systemd "$@"; }
+        podman run -d --name one --network none --memory 64m --pids-limit 50 --rootfs /bundle/rootfs /bin/sleep 1000
+        scope=$(scopes)
+        case $scope in libpod-*.scope) ;; *) echo "podman's scope is $scope"; false;; esac
+        has $scope MemoryMax 67108864
+        is /sys/fs/cgroup$(group $scope)/pids.max 50
+        podman exec one /bin/cat /proc/self/cgroup | grep -q '^0::/'
+        podman pause one
+        podman unpause one
+        systemctl daemon-reload
+        is /sys/fs/cgroup$(group $scope)/memory.max 67108864
+        podman stop -t 1 one
+        podman rm one
+        none
+        dockerd --iptables=false --bridge none --storage-driver vfs --exec-opt native.cgroupdriver=systemd \
+            --add-runtime brig=/bin/brig-runtime --default-runtime brig > /dockerd.log 2>&1 &
+        until docker version > /dev/null 2>&1; do kill -0 $! || { cat /dockerd.log; false; }; sleep 0.2; done
+        docker info -f '{{.CgroupDriver}} {{.CgroupVersion}} {{.DefaultRuntime}}' | grep -q '^systemd 2 brig$'
+        tar -C /bundle/rootfs -c . | docker import - box > /dev/null
+        docker run -d --name two --network none --memory 64m --pids-limit 50 box /bin/sleep 1000
+        scope=$(scopes)
+        case $scope in docker-*.scope) ;; *) echo "Docker's scope is $scope"; false;; esac
+        has $scope MemoryMax 67108864
+        has $scope Slice system.slice
+        docker exec two /bin/cat /proc/self/attr/current | grep -q '^docker-default (enforce)'
+        docker update --memory 96m --memory-swap 96m --pids-limit 60 two
+        systemctl daemon-reload
+        is /sys/fs/cgroup$(group $scope)/memory.max 100663296
+        is /sys/fs/cgroup$(group $scope)/pids.max 60
+        docker stats --no-stream --format '{{.PIDs}}' two | grep -qx 1
+        docker pause two
+        docker unpause two
+        docker run --rm --network none box /bin/true
+        not docker run --rm --network none box /bin/sh -c 'exit 7'
+        docker rm -f two
+        none
+    "#;
+    boot_system(&debian_with_engines(), |_| {}, script);
 }

@@ -170,16 +170,14 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Begins a unit; returns when it has begun.
+    /// Has a unit begin: the job that does it. From then on the unit is there, whatever comes of it.
     pub(super) fn start_transient(
         &mut self,
         name: &str,
         properties: &[Property],
-    ) -> Result<(), Refusal> {
+    ) -> Result<OwnedObjectPath, Refusal> {
         let auxiliary: Vec<(String, Vec<Property>)> = Vec::new();
-        let call = (name, "fail", properties, auxiliary);
-        let job: OwnedObjectPath = self.call("StartTransientUnit", &call)?;
-        self.await_job(&job)
+        self.call("StartTransientUnit", &(name, "fail", properties, auxiliary))
     }
 
     /// Changes properties of a unit, until it ends.
@@ -241,7 +239,8 @@ impl Bus {
         }
     }
 
-    fn await_job(&mut self, job: &OwnedObjectPath) -> Result<(), Refusal> {
+    /// Waits until a job has ended well.
+    pub(super) fn await_job(&mut self, job: &OwnedObjectPath) -> Result<(), Refusal> {
         loop {
             if let Some((_, result)) = self.ended.iter().find(|(ended, _)| ended == job) {
                 return match result.as_str() {

@@ -5,7 +5,7 @@
 //! Unit::of        slice:prefix:name ──▶ prefix-name.scope in slice, and where its group is
 //! Unit::begin     a process that only waits ──▶ StartTransientUnit ──▶ JobRemoved: the group is there
 //!                 the container is born into it, and the one that waited ends
-//! tell            what the group's files say ──▶ SetUnitProperties, so that a reload keeps it
+//! Change::tell    what the group's files say ──▶ SetUnitProperties, so that a reload keeps it
 //! stop            StopUnit, ResetFailedUnit
 //! ```
 //! A unit cannot begin without a process. With one that waits in its place, the container's own can be
@@ -21,7 +21,7 @@ use linux::cgroup::{Group, Layout, Mode};
 use linux::process::{PidFd, SingleThreaded};
 use oci::runtime::Spec;
 
-use self::bus::Bus;
+use self::bus::{Bus, Refusal};
 use self::property::Property;
 use crate::Error;
 
@@ -39,7 +39,7 @@ pub struct Unit {
     cgroup: String,
     /// Of the annotations `org.systemd.property.NAME`.
     properties: Vec<Property>,
-    /// Whether systemd has made it for us: otherwise it is another container's.
+    /// Whether systemd has begun to make it for us: otherwise it is another container's.
     is_ours: Cell<bool>,
 }
 
@@ -61,7 +61,7 @@ impl Unit {
         Ok(Self { name, slice: slice.to_owned(), cgroup, properties, is_ours })
     }
 
-    /// Its name, by which [`tell`] and [`stop`] know it.
+    /// Its name, by which [`Change`] and [`stop`] know it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -95,29 +95,49 @@ impl Unit {
         let pid = keeper.process.pid().as_raw_nonzero().get().unsigned_abs();
         let mut properties = property::of_scope(&self.slice, pid);
         properties.extend(self.properties.iter().cloned());
-        let begun = bus.start_transient(&self.name, &properties).or_else(|error| {
+        self.start(&mut bus, &properties).map_err(|error| error.about("start", &self.name))?;
+        Ok((Group::open(layout, &self.cgroup)?, keeper))
+    }
+
+    fn start(&self, bus: &mut Bus, properties: &[Property]) -> Result<(), Refusal> {
+        let job = bus.start_transient(&self.name, properties).or_else(|error| {
             if !error.is(bus::EXISTS) {
                 return Err(error);
             }
-            // One that has failed stays until somebody says that it was seen.
+            // One that has failed may stay until somebody says that it was seen.
             bus.reset_failed(&self.name)?;
-            bus.start_transient(&self.name, &properties)
-        });
-        begun.map_err(|error| error.about("start", &self.name))?;
+            bus.start_transient(&self.name, properties)
+        })?;
         self.is_ours.set(true);
-        Ok((Group::open(layout, &self.cgroup)?, keeper))
+        bus.await_job(&job)
     }
 }
 
-/// Tells systemd of the limits that a unit's group has by now: otherwise it would set its own ones
-/// again when it reloads.
-///
-/// # Errors
-/// [`Error::Systemd`].
-pub fn tell(name: &str, group: &Group) -> Result<(), Error> {
-    let mut bus = Bus::connect()?;
-    let told = bus.set_properties(name, &property::of_limits(group)?);
-    told.map_err(|error| error.about("change", name))
+/// Whoever changes the limits of a unit's group: systemd has to hear of it, as it would otherwise set
+/// its own ones again when it reloads.
+#[derive(Debug)]
+pub struct Change<'a> {
+    unit: &'a str,
+    bus: Bus,
+}
+
+impl<'a> Change<'a> {
+    /// Before the first limit is changed: nothing shall be that systemd cannot be told of.
+    ///
+    /// # Errors
+    /// [`Error::Systemd`] when it is out of reach.
+    pub fn begin(unit: &'a str) -> Result<Self, Error> {
+        Ok(Self { unit, bus: Bus::connect()? })
+    }
+
+    /// Tells the limits that the group has by now.
+    ///
+    /// # Errors
+    /// [`Error::Systemd`] when it does not take them.
+    pub fn tell(mut self, group: &Group) -> Result<(), Error> {
+        let told = self.bus.set_properties(self.unit, &property::of_limits(group)?);
+        told.map_err(|error| error.about("change", self.unit))
+    }
 }
 
 /// Ends a unit, and makes systemd forget it. One that is no more has ended.

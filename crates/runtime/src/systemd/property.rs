@@ -26,6 +26,8 @@ pub(super) fn of_scope(slice: &str, pid: u32) -> Vec<Property> {
         // The container, or who is in it, may make groups below its own.
         property("Delegate", Variant::from(true)),
         property("DefaultDependencies", Variant::from(false)),
+        // One that has failed is forgotten, too, even if nobody is left to say that it was seen.
+        property("CollectMode", Variant::from("inactive-or-failed")),
         property("PIDs", Variant::from(vec![pid])),
         property("MemoryAccounting", Variant::from(true)),
         property("CPUAccounting", Variant::from(true)),
