@@ -12,6 +12,7 @@ use registry::{Client, Config, Credentials, RetryPolicy, Timeouts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio_util::task::TaskTracker;
 
 type Responses = Arc<Mutex<VecDeque<Vec<u8>>>>;
 
@@ -53,10 +54,11 @@ fn world() -> World {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:5000").await.expect("the registry's address");
         let responses = Arc::clone(&responses);
-        tokio::spawn(async move {
+        let tasks = TaskTracker::new();
+        tasks.clone().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let response = responses.lock().expect("no panic").pop_front();
-                tokio::spawn(respond(stream, response.unwrap_or_default()));
+                tasks.spawn(respond(stream, response.unwrap_or_default()));
             }
         });
     });
