@@ -11,6 +11,7 @@ use std::time::Duration;
 use network::{NameService, NameServiceOptions, Names};
 use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
+use tokio_util::task::TaskTracker;
 
 const UPSTREAM: &str = "127.0.0.2:53";
 /// Answered by the service itself: a question for `gateway.test`, class IN, type A.
@@ -62,14 +63,14 @@ fn world() -> World {
     let answer = Arc::<Mutex<Vec<u8>>>::default();
     let (client, service) = runtime.block_on(async {
         let upstream = UdpSocket::bind(UPSTREAM).await.expect("the upstream's address");
-        tokio::spawn(serve(upstream, Arc::clone(&answer)));
+        TaskTracker::new().spawn(serve(upstream, Arc::clone(&answer)));
         let client = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
         let options = NameServiceOptions {
             addresses: vec![IpAddr::from([127, 0, 0, 1])],
             sockets: Vec::new(),
             resolv_conf,
             gateway_names: vec!["gateway.test".to_owned()],
-            tracker: tokio_util::task::TaskTracker::new(),
+            tracker: TaskTracker::new(),
             cancel: tokio_util::sync::CancellationToken::new(),
         };
         let service = NameService::start(&Arc::<Names>::default(), options);
