@@ -31,7 +31,7 @@ const PREPARE: &str = r#"
     is() { test "$(cat $1)" = "$2" || { echo "$1: $(cat $1), not $2"; false; }; }
     status() { oci state one 2>/dev/null | grep '"status"' | cut -d'"' -f4; }
     pid() { oci state one | grep '"pid"' | tr -dc 0-9; }
-    comes() { until test "$(status)" = $1; do sleep 0.1; done; }
+    comes() { for i in $(seq 300); do test "$(status)" != $1 || return 0; sleep 0.1; done; echo "it is not $1"; cat /said; false; }
     has_lines() { until test $(wc -l <$1) -gt $2; do sleep 0.1; done; }
     nothing() {
         test -z "$(ls /run/oci)" && test ! -e /sys/fs/cgroup/test/one || { echo left; false; }
@@ -41,15 +41,19 @@ const PREPARE: &str = r#"
 
 /// Boots with a bundle whose configuration is changed, and runs the script to its end.
 fn boot(kernel: &Kernel, change: impl FnOnce(&mut Value), script: &str) {
+    boot_with(kernel, change, Boot { script, ..Boot::default() });
+}
+
+fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: Boot<'_>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.json");
     fs::write(&path, serde_json::to_vec_pretty(&configuration(change)).unwrap()).unwrap();
-    let script = format!("{PREPARE}{script}");
+    let script = format!("{PREPARE}{}", boot.script);
     let peers = peers();
-    let mut files = vec![(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")];
+    let mut files = boot.files.clone();
+    files.extend([(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")]);
     files.extend(peers.iter().map(|(source, target)| (&**source, &**target)));
-    let boot = Boot { files, script: &script, ..Boot::default() };
-    drop(Machine::boot(kernel, &boot).finish());
+    drop(Machine::boot(kernel, &Boot { files, script: &script, ..boot }).finish());
 }
 
 /// CRIU, what it runs for the contents of file systems, and somebody who takes a terminal.
@@ -103,6 +107,13 @@ fn python_library() -> String {
 
 fn arguments(config: &mut Value, script: &str) {
     config["process"]["args"] = json!(["sh", "-c", script]);
+}
+
+fn may_configure_networks(config: &mut Value) {
+    for set in ["bounding", "effective", "permitted"] {
+        let set = config["process"]["capabilities"][set].as_array_mut().unwrap();
+        set.push(json!("CAP_NET_ADMIN"));
+    }
 }
 
 /// Processes with a pipe between them, an open file on a tmpfs, bind mounts, limits and a filter.
@@ -188,10 +199,7 @@ fn connections_and_what_is_left_after_a_failure() {
             "ip link set lo up; sleep 1000 | nc -l -p 99 >/dev/shm/n & sleep 1; \
              while true; do i=$((i+1)); echo $i; sleep 0.2; done | nc 127.0.0.1 99",
         );
-        for set in ["bounding", "effective", "permitted"] {
-            let set = config["process"]["capabilities"][set].as_array_mut().unwrap();
-            set.push(json!("CAP_NET_ADMIN"));
-        }
+        may_configure_networks(config);
     };
     let script = r#"
         lines() { oci exec one cat /dev/shm/n | wc -l; }
@@ -340,4 +348,115 @@ END
         refused 'process.terminal is false' restore -d --image-path /img one
     "#;
     boot(&Kernel::prepare(), change, script);
+}
+
+/// What keeps a container from being checkpointed or restored without a flag, and does not with it.
+#[test]
+fn each_flag_does_what_it_is_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("state");
+    let mut compiler = stdx::process::command("cc");
+    compiler.args(["-O1", "-static", "-o"]).arg(&program);
+    compiler.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/checkpoint_state.c"));
+    stdx::process::output(&mut compiler).unwrap();
+    let change = |config: &mut Value| {
+        arguments(config, "COMMAND");
+        may_configure_networks(config);
+        let bind = json!({"destination": "/data", "type": "bind", "source": "/data", "options": ["rbind", "rw"]});
+        config["mounts"].as_array_mut().unwrap().push(bind);
+    };
+    let script = r#"
+        cp /bin/state /bundle/rootfs/bin/
+        cp config.json template.json
+        # A container that runs this, and has said so.
+        begins() {
+            sed "s#COMMAND#$1#" template.json >config.json
+            oci run -d one </dev/null 2>&1 | cat >/says &
+            until grep -q ready /says; do sleep 0.1; done
+        }
+        # Not without the flag, and for this reason.
+        wants() {
+            flag=$1; reason="$2"
+            rm -rf /img
+            not oci checkpoint --image-path /img one >/said 2>&1
+            grep -q "$reason" /said || { cat /said /img/dump.log; false; }
+            test $(status) = running
+            rm -rf /img
+            oci checkpoint --image-path /img $flag one >/said 2>&1 || { cat /said /img/dump.log; false; }
+            nothing
+        }
+        returns() { leave restore -d --image-path /img "$@" one; test $(status) = running; }
+        ends() { oci delete -f one; nothing; }
+
+        begins 'exec state lock /data/lock'
+        wants --file-locks 'try --file-locks'
+        returns
+        not grep FLOCK /proc/locks
+        ends
+        returns --file-locks
+        grep -q "FLOCK .* $(pid) " /proc/locks
+        not oci exec one state lock /data/lock 2>/said
+        grep -q 'temporarily unavailable' /said
+        ends
+
+        begins 'echo kept >/data/a; ln /data/a /data/b; exec 3</data/a; rm /data/a; echo ready; sleep 1000'
+        wants --link-remap 'link-remap'
+        returns
+        test "$(oci exec one cat /proc/1/fd/3)" = kept
+        ends
+        test "$(ls /data | tr '\n' ' ')" = "b lock "
+
+        begins 'ip link set lo up; exec state listen 99'
+        # Somebody whom it never accepts, and who is no more.
+        oci exec one sh -c 'nc 127.0.0.1 99 </dev/null >/dev/null 2>&1 & sleep 1; kill -9 $!'
+        wants --tcp-skip-in-flight 'n-flight connection'
+        returns
+        oci exec one cat /proc/net/tcp | grep -q ':0063 00000000:0000 0A'
+        ends
+
+        begins 'echo ready; until test -e /data/log; do sleep 0.1; done; exec state log /data/log'
+        # CRIU finds sockets by network namespaces.
+        nsenter -t $(pid) -n state take /data/log >/count & taker=$!
+        has_lines /count 2
+        wants --ext-unix-sk 'ext-unix-sk'
+        before=$(wc -l </count)
+        returns --ext-unix-sk
+        has_lines /count $before
+        kill $taker
+        ends
+
+        # The caller's own terminal: as a container always has a session of its own, it is a stream
+        # of the caller's like others, with the flag as without it.
+        sed "s#COMMAND#while true; do echo here; sleep 0.2; done#" template.json >config.json
+        for flag in "" --shell-job; do
+            rm -rf /img /first /again
+            state screen brig runtime --root /run/oci run one >/first & runner=$!
+            comes running; has_lines /first 2
+            oci checkpoint --image-path /img $flag one
+            wait $runner || true
+            nothing
+            state screen brig runtime --root /run/oci restore --image-path /img $flag one >/again & runner=$!
+            comes running; has_lines /again 2
+            oci kill one KILL; wait $runner || true
+            nothing
+        done
+
+        # Memory that a later checkpoint has anew is no longer kept by the earlier one.
+        begins 'exec state fill'
+        oci checkpoint --image-path /steps/a --pre-dump one
+        oci exec one /bin/true
+        blocks() { du -k -c /steps/a/pages-*.img | tail -n 1 | cut -f1; }
+        before=$(blocks); test $before -gt 8000
+        oci checkpoint --image-path /steps/b --pre-dump --parent-path ../a one
+        test $(blocks) = $before
+        leave kill one USR1
+        oci checkpoint --image-path /steps/c --parent-path ../a --auto-dedup one
+        blocks
+        test $(blocks) -lt $before
+        nothing
+        leave restore -d --image-path /steps/c --auto-dedup one
+        ends
+    "#;
+    let files = vec![(&*program, "/bin/state")];
+    boot_with(&Kernel::prepare(), change, Boot { script, files, ..Boot::default() });
 }

@@ -116,8 +116,9 @@ fn options(request: &CheckpointRequest<'_>, opened: &Opened) -> Result<(Kind, Op
     }
     mounts(request, pid, &mut options)?;
     let streams = stream::names(pid, &request.group.processes()?);
-    for file in streams.iter().filter(|name| name.starts_with("file[")) {
-        options.text(rpc::EXTERNAL, file);
+    let is_external = |name: &&String| name.starts_with("file[") || name.starts_with("tty[");
+    for stream in streams.iter().filter(is_external) {
+        options.text(rpc::EXTERNAL, stream);
     }
     opened.write_descriptors(&streams)?;
     Ok((Kind::Dump, options))

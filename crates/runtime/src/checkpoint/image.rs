@@ -148,9 +148,11 @@ fn stream_name(name: String) -> StreamName {
         !text.is_empty() && text.len() <= 16 && text.chars().all(|digit| digit.is_digit(radix))
     };
     let is_pipe = inside("pipe:[").is_some_and(|inode| is_number(inode, 10));
-    let is_file = inside("file[")
+    let is_file = ["file[", "tty["]
+        .into_iter()
+        .find_map(inside)
         .and_then(|pair| pair.split_once(':'))
-        .is_some_and(|(mount, inode)| is_number(mount, 16) && is_number(inode, 16));
+        .is_some_and(|(first, second)| is_number(first, 16) && is_number(second, 16));
     if is_pipe || is_file { StreamName::Outside(name) } else { StreamName::Inside }
 }
 
@@ -302,13 +304,15 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn only_names_of_pipes_and_files_are_passed_on() {
+    fn only_names_of_pipes_files_and_terminals_are_passed_on() {
         let parse = |text: &str| parse_descriptors(text.as_bytes());
         let text = r#"["pipe:[7]","/dev/null","file[1f:2a]"]"#;
         let outside = |name: &str| StreamName::Outside(name.to_owned());
         let expected = [outside("pipe:[7]"), StreamName::Inside, outside("file[1f:2a]")];
         assert_eq!(parse(text).unwrap(), expected);
+        assert_eq!(parse(r#"["tty[8800:17]"]"#).unwrap(), [outside("tty[8800:17]")]);
         for inside in [
+            "tty[8800]",
             "pipe:[]",
             "pipe:[x]",
             "pipe:[7",
@@ -319,7 +323,7 @@ mod tests {
             "file[1:2]:x",
             "file[:]",
             "extRootNetNS",
-            "tty[1:2]",
+            "tty[1:2]x",
             "pipe:[12345678901234567]",
         ] {
             assert_eq!(parse(&format!("[{inside:?}]")).unwrap(), [StreamName::Inside], "{inside}");

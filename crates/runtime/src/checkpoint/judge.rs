@@ -102,12 +102,20 @@ impl<'a> Judge<'a> {
     }
 
     fn one(&self, pid: i32, criu: i32) -> Result<(), Reason> {
+        let threads = format!("/proc/{pid}/task");
+        let statuses = entries(&threads).into_iter().map(|thread| {
+            let status = read(&format!("{threads}/{thread}/status"))?;
+            Ok((thread, status))
+        });
+        let statuses: Vec<_> = statuses.collect::<Result<_, Reason>>()?;
+        if !statuses.is_empty() && statuses.iter().all(|(_, status)| has_ended(status)) {
+            // It does nothing any more, and has no namespaces: its parent has not asked for it yet.
+            return Ok(());
+        }
         self.namespaces(pid, criu)?;
         self.groups(pid)?;
-        let threads = format!("/proc/{pid}/task");
-        for thread in entries(&threads) {
-            let status = read(&format!("{threads}/{thread}/status"))?;
-            self.rights.judge(&status)?;
+        for (thread, status) in &statuses {
+            self.rights.judge(status)?;
             if let Some(wanted) = &self.label {
                 let label = read(&format!("{threads}/{thread}/attr/current")).unwrap_or_default();
                 judge_label(wanted, label.trim_end_matches(['\0', '\n']))?;
@@ -166,6 +174,12 @@ const KINDS: [Namespaces; 6] = [
     Namespaces::UTS,
     Namespaces::CGROUP,
 ];
+
+/// Whether a thread is a zombie, by its `/proc/PID/status`.
+fn has_ended(status: &str) -> bool {
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_some_and(|state| state.trim_start().starts_with('Z'))
+}
 
 /// The path of a line of `/proc/PID/cgroup`, if it is not in the container's group.
 fn stray<'a>(line: &'a str, group: &str, is_known: &dyn Fn(&str) -> bool) -> Option<&'a str> {

@@ -25,7 +25,7 @@ fn name(process: i32, number: u32, all: &[Pid]) -> Option<String> {
     Some(file(process, number).unwrap_or(link))
 }
 
-/// CRIU's name of a file on a mount that is not the container's (criu(8), `--external`).
+/// CRIU's name of a file or terminal on a mount that is not the container's (criu(8), `--external`).
 fn file(process: i32, number: u32) -> Option<String> {
     let mount = entry_of(process, &number.to_string(), "mnt_id:")?.parse::<u64>().ok()?;
     let table = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
@@ -34,8 +34,21 @@ fn file(process: i32, number: u32) -> Option<String> {
         .any(|line| line.split(' ').next().and_then(|id| id.parse().ok()) == Some(mount));
     let status = rustix::fs::stat(format!("/proc/{process}/fd/{number}")).ok()?;
     let kind = FileType::from_raw_mode(status.st_mode);
-    let is_file = matches!(kind, FileType::RegularFile | FileType::CharacterDevice);
-    (is_file && !is_inside).then(|| format!("file[{mount:x}:{:x}]", status.st_ino))
+    match kind {
+        _ if is_inside => None,
+        FileType::CharacterDevice if is_terminal(status.st_rdev) => {
+            Some(format!("tty[{:x}:{:x}]", status.st_rdev, status.st_dev))
+        }
+        FileType::RegularFile | FileType::CharacterDevice => {
+            Some(format!("file[{mount:x}:{:x}]", status.st_ino))
+        }
+        _ => None,
+    }
+}
+
+/// Consoles, serial lines, and terminals of windows (Linux, admin-guide/devices.txt).
+fn is_terminal(device: u64) -> bool {
+    matches!(rustix::fs::major(device), 4 | 5 | 136..=143 | 204 | 229)
 }
 
 /// Whether a process has this pipe open, for reading or for writing.
