@@ -460,3 +460,31 @@ fn each_flag_does_what_it_is_for() {
     let files = vec![(&*program, "/bin/state")];
     boot_with(&Kernel::prepare(), change, Boot { script, files, ..Boot::default() });
 }
+
+/// A profile of AppArmor's comes back, or the one that the caller names; no other than configured.
+#[test]
+fn labels_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let profiles = crate::vm_labels::profiles(directory.path());
+    let change = |config: &mut Value| config["process"]["apparmorProfile"] = json!("brig-test");
+    let script = r#"
+        mount -t securityfs securityfs /sys/kernel/security
+        cp /proc/self/mountinfo /mounts
+        cat /profile > /sys/kernel/security/apparmor/.load
+        has_label() { is /proc/$(pid)/attr/apparmor/current "$1 (enforce)"; }
+        leave run -d one
+        has_label brig-test
+        oci checkpoint --image-path /img one || { cat /img/dump.log; false; }
+        leave restore -d --image-path /img one || { cat /img/restore.log; false; }
+        has_label brig-test
+        not oci exec one sh -c 'echo x > /dev/shm/forbidden' 2>/dev/null
+        oci delete -f one; nothing
+        leave restore -d --image-path /img --lsm-profile apparmor:brig-other one
+        has_label brig-other
+        oci delete -f one; nothing
+        sed -i 's/"apparmorProfile": "brig-test"/"apparmorProfile": "brig-other"/' config.json
+        refused 'its label is' restore -d --image-path /img one
+    "#;
+    let files = vec![(&*profiles, "/profile")];
+    boot_with(&Kernel::prepare(), change, Boot { script, files, ..Boot::default() });
+}

@@ -1,17 +1,15 @@
 //! Labels of the security modules, enforced by kernels that have them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use testkit::vm::{Boot, Kernel};
 
 use crate::vm_runtime::boot_with;
 
-/// The profile of a container says what it may do, and that of an exec too.
-#[test]
-fn apparmor_is_enforced() {
-    let directory = tempfile::tempdir().unwrap();
-    let profile = directory.path().join("profile");
+/// The profiles of `labels.apparmor`, compiled into a file of this directory.
+pub(crate) fn profiles(directory: &Path) -> PathBuf {
+    let profile = directory.join("profile");
     let mut parser = stdx::process::command("/sbin/apparmor_parser");
     // For the kernel that is booted, not for this one.
     parser.args([
@@ -23,6 +21,14 @@ fn apparmor_is_enforced() {
     parser.arg("--ofile").arg(&profile);
     parser.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/labels.apparmor"));
     stdx::process::output(&mut parser).unwrap();
+    profile
+}
+
+/// The profile of a container says what it may do, and that of an exec too.
+#[test]
+fn apparmor_is_enforced() {
+    let directory = tempfile::tempdir().unwrap();
+    let profile = profiles(directory.path());
     let change = |config: &mut Value| config["process"]["apparmorProfile"] = json!("brig-test");
     let script = r#"
         mount -t securityfs securityfs /sys/kernel/security
