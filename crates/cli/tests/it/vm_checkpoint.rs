@@ -488,3 +488,32 @@ fn labels_come_back() {
     let files = vec![(&*profiles, "/profile")];
     boot_with(&Kernel::prepare(), change, Boot { script, files, ..Boot::default() });
 }
+
+/// So does the label of what SELinux knows as the container's mounts, or another one instead.
+#[test]
+fn labels_of_mounts_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = crate::vm_labels::policy(directory.path());
+    let change = |config: &mut Value| config["linux"]["mountLabel"] = json!("u:object_r:shared");
+    let script = r#"
+        mount -t selinuxfs selinuxfs /sys/fs/selinux
+        cp /proc/self/mountinfo /mounts
+        dd if=/policy of=/sys/fs/selinux/load bs=1M 2>/dev/null
+        echo 1 > /sys/fs/selinux/enforce
+        has_label() { grep -q " /dev/shm .*context=u:object_r:$1" /proc/$(pid)/mountinfo; }
+        leave run -d one
+        has_label shared
+        oci exec one sh -c 'echo kept >/dev/shm/file'
+        oci checkpoint --image-path /img one || { cat /img/dump.log; false; }
+        leave restore -d --image-path /img one || { cat /img/restore.log; false; }
+        has_label shared
+        is /proc/$(pid)/root/dev/shm/file kept
+        oci delete -f one; nothing
+        leave restore -d --image-path /img --lsm-mount-context u:object_r:guarded one || { cat /img/restore.log; false; }
+        has_label guarded
+        oci delete -f one; nothing
+    "#;
+    let files = vec![(&*policy, "/policy")];
+    let boot = Boot { script, files, append: "security=selinux selinux=1", ..Boot::default() };
+    boot_with(&Kernel::prepare(), change, boot);
+}

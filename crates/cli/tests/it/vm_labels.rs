@@ -69,15 +69,21 @@ fn apparmor_is_enforced() {
     );
 }
 
-/// Its processes and its file systems have the labels that the policy has rules for.
-#[test]
-fn selinux_is_enforced() {
-    let directory = tempfile::tempdir().unwrap();
-    let policy = directory.path().join("policy");
+/// The policy of `labels.cil`, compiled into a file of this directory.
+pub(crate) fn policy(directory: &Path) -> PathBuf {
+    let policy = directory.join("policy");
     let mut compiler = stdx::process::command("secilc");
     compiler.arg("-o").arg(&policy).args(["-f", "/dev/null"]);
     compiler.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/labels.cil"));
     stdx::process::output(&mut compiler).unwrap();
+    policy
+}
+
+/// Its processes and its file systems have the labels that the policy has rules for.
+#[test]
+fn selinux_is_enforced() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = policy(directory.path());
     let change = |config: &mut Value| {
         config["process"]["selinuxLabel"] = json!("u:r:container");
         config["linux"]["mountLabel"] = json!("u:object_r:guarded");
