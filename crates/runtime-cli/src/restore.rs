@@ -8,6 +8,7 @@ use linux::process::SingleThreaded;
 use oci::runtime::Hooks;
 use runtime::checkpoint::{Criu, Places, RestoreRequest, Restored, restore as read_again};
 use runtime::state::{Record, start_time};
+use runtime::systemd::Unit;
 
 use crate::arguments::{Flag, Parsed};
 use crate::bundle::Bundle;
@@ -44,18 +45,19 @@ pub(crate) fn restore(call: &Call, words: &[String]) -> Result<u8, Failure> {
     if parsed.has("no-pivot") {
         return Err("--no-pivot is not supported".to_owned().into());
     }
-    if call.systemd {
-        return Err("restore with --systemd-cgroup is not supported".to_owned().into());
-    }
     let criu = find_criu(call)?;
     let token = call.seal()?;
     let bundle = Bundle::read(parsed.value("bundle"))?;
     check_terminal(&parsed, &bundle)?;
-    call.states.reserve(id, &runtime::group_of(id, &bundle.spec)?, None)?;
-    let restoring = Restoring { call, id, parsed: &parsed, bundle: &bundle, criu: &criu };
+    let unit = if call.systemd { Some(Unit::of(id, &bundle.spec)?) } else { None };
+    match &unit {
+        Some(unit) => call.states.reserve(id, unit.cgroup(), Some(unit.name()))?,
+        None => call.states.reserve(id, &runtime::group_of(id, &bundle.spec)?, None)?,
+    }
+    let restoring = Restoring { call, id, parsed: &parsed, bundle: &bundle, criu: &criu, unit };
     let relay = if parsed.has("detach") { None } else { Some(console::Relay::prepare(&token)) };
     let begun = relay.transpose().and_then(|relay| Ok((relay, restoring.begin(&token)?)));
-    let (relay, mut restored) = begun.inspect_err(|_| drop(call.states.remove(id)))?;
+    let (relay, mut restored) = begun.inspect_err(|_| restoring.stop_unit_and_forget())?;
     restoring.record(&restored).inspect_err(|_| restoring.undo(&restored))?;
     let Some(relay) = relay else { return Ok(0) };
     let terminal = restored.terminal.take();
@@ -89,6 +91,7 @@ struct Restoring<'a> {
     parsed: &'a Parsed,
     bundle: &'a Bundle,
     criu: &'a Criu,
+    unit: Option<Unit>,
 }
 
 impl Restoring<'_> {
@@ -106,6 +109,7 @@ impl Restoring<'_> {
             rootfs: &self.bundle.rootfs()?,
             mount_point: &absolute(&self.call.states.directory(self.id))?,
             streams: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+            unit: self.unit.as_ref(),
             switches: &switches(self.parsed),
             manage_groups: manage_groups(self.parsed)?,
             lsm_profile: self.parsed.value("lsm-profile").filter(|text| !text.is_empty()),
@@ -127,7 +131,7 @@ impl Restoring<'_> {
             rootfs: self.bundle.rootfs()?.display().to_string(),
             hooks: self.hooks(),
             has_own_keyring: true,
-            unit: None,
+            unit: self.unit.as_ref().map(|unit| unit.name().to_owned()),
             created: now.as_secs(),
         })?;
         write_pid_file(self.parsed.value("pid-file"), &restored.process)?;
@@ -151,7 +155,12 @@ impl Restoring<'_> {
     /// Takes away what is left of a container whose first process has ended.
     fn forget(&self, restored: &Restored) {
         drop(restored.cgroup.delete());
-        drop(self.call.states.remove(self.id));
+        self.stop_unit_and_forget();
         self.call.stopped(&self.hooks(), &restored.state);
+    }
+
+    fn stop_unit_and_forget(&self) {
+        self.call.warn(self.unit.as_ref().map_or(Ok(()), Unit::stop));
+        drop(self.call.states.remove(self.id));
     }
 }

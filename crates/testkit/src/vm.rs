@@ -350,7 +350,7 @@ pub fn debian_with_engines() -> PathBuf {
     // Debian's bootstrap does not know which package provides the network stack that podman wants.
     debian(
         "engines",
-        "systemd-sysv,busybox-static,procps,apparmor,dbus,docker.io,podman,netavark",
+        "systemd-sysv,busybox-static,procps,apparmor,dbus,docker.io,podman,netavark,criu",
         900,
     )
 }

@@ -264,10 +264,19 @@ fn engines_have_systemd_make_groups() {
         podman unpause one
         systemctl daemon-reload
         is /sys/fs/cgroup$(group $scope)/memory.max 67108864
+        podman container checkpoint --keep one
+        test $(podman inspect -f '{{.State.Running}}' one) = false
+        none
+        podman container restore --keep one
+        test $(podman inspect -f '{{.State.Running}}' one) = true
+        podman exec one /bin/true
+        scope=$(scopes)
+        has $scope MemoryMax 67108864
+        is /sys/fs/cgroup$(group $scope)/pids.max 50
         podman stop -t 1 one
         podman rm one
         none
-        dockerd --iptables=false --bridge none --storage-driver vfs --exec-opt native.cgroupdriver=systemd \
+        dockerd --experimental --iptables=false --bridge none --storage-driver vfs --exec-opt native.cgroupdriver=systemd \
             --add-runtime brig=/bin/brig-runtime --default-runtime brig > /dockerd.log 2>&1 &
         until docker version > /dev/null 2>&1; do kill -0 $! || { cat /dockerd.log; false; }; sleep 0.2; done
         docker info -f '{{.CgroupDriver}} {{.CgroupVersion}} {{.DefaultRuntime}}' | grep -q '^systemd 2 brig$'
@@ -285,6 +294,12 @@ fn engines_have_systemd_make_groups() {
         docker stats --no-stream --format '{{.PIDs}}' two | grep -qx 1
         docker pause two
         docker unpause two
+        docker checkpoint create two saved
+        test $(docker inspect -f '{{.State.Running}}' two) = false
+        none
+        docker start --checkpoint saved two
+        test $(docker inspect -f '{{.State.Running}}' two) = true
+        docker exec two /bin/true
         docker run --rm --network none box /bin/true
         not docker run --rm --network none box /bin/sh -c 'exit 7'
         docker rm -f two

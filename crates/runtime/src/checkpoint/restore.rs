@@ -1,9 +1,10 @@
 //! Making processes of a checkpoint again.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use linux::cgroup::{Group, Layout, Version};
+use linux::cgroup::{Group, Layout, Limits, Version};
 use linux::mount::{Attributes, Propagation};
 use linux::netlink::Batch;
 use linux::path::{FileType, Root};
@@ -19,6 +20,7 @@ use super::worker::{self, Criu, Surroundings};
 use crate::Error;
 use crate::plan::{self, CallerPlan, MountPlan, MountSource, Plan, kind_of};
 use crate::request::{CreateRequest, Rootfs, Stdio};
+use crate::systemd::{Change, Keeper, Unit};
 
 /// A container to be restored by [`restore`].
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub struct RestoreRequest<'a> {
     pub streams: [BorrowedFd<'a>; 3],
     /// What is switched on.
     pub switches: &'a [Switch],
+    /// The unit by which systemd makes its control group, if it is to; whoever asks stops it in the
+    /// end, and also when the restoring fails.
+    pub unit: Option<&'a Unit>,
     /// What of its control groups is made again.
     pub manage_groups: ManageGroups,
     /// An `AppArmor` profile or `SELinux` label instead of the one written down.
@@ -81,9 +86,10 @@ pub fn restore(token: &SingleThreaded, request: &RestoreRequest<'_>) -> Result<R
     let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let limits = plan::limits(resources.unwrap_or(&Resources::default()))?;
     let (plan, caller) = plan::plan(token, as_new(request))?;
-    let mut group = Group::create(Layout::detect()?, &plan.cgroup)?;
-    let result = group.apply(&limits).map_err(Error::from).and_then(|()| {
-        let attempt = Attempt { request, opened: &opened, plan: &plan, group: &group };
+    let (mut group, keeper) = group(token, request, &plan)?;
+    let result = limit(&mut group, &limits, request.unit).and_then(|()| {
+        let keeper = Cell::new(keeper);
+        let attempt = Attempt { request, opened: &opened, plan: &plan, group: &group, keeper };
         attempt.run(token, &caller, &streams)
     });
     match result {
@@ -102,6 +108,24 @@ pub fn restore(token: &SingleThreaded, request: &RestoreRequest<'_>) -> Result<R
     }
 }
 
+/// The container's control group, and who keeps it until somebody is in it.
+fn group(
+    token: &SingleThreaded,
+    request: &RestoreRequest<'_>,
+    plan: &Plan,
+) -> Result<(Group, Option<Keeper>), Error> {
+    let layout = Layout::detect()?;
+    match request.unit {
+        None => Ok((Group::create(layout, &plan.cgroup)?, None)),
+        Some(unit) => unit.begin(token, layout).map(|(group, keeper)| (group, Some(keeper))),
+    }
+}
+
+fn limit(group: &mut Group, limits: &Limits, unit: Option<&Unit>) -> Result<(), Error> {
+    group.apply(limits)?;
+    unit.map_or(Ok(()), |unit| Change::begin(unit.name())?.tell(group))
+}
+
 /// The plan of a new container checks and opens what that of a restored one needs.
 fn as_new<'a>(request: &RestoreRequest<'a>) -> CreateRequest<'a> {
     CreateRequest {
@@ -113,7 +137,7 @@ fn as_new<'a>(request: &RestoreRequest<'a>) -> CreateRequest<'a> {
         network_namespace: None,
         preserve_descriptors: 0,
         has_own_keyring: true,
-        unit: None,
+        unit: request.unit,
         gate: None,
     }
 }
@@ -124,6 +148,7 @@ struct Attempt<'a> {
     opened: &'a Opened,
     plan: &'a Plan,
     group: &'a Group,
+    keeper: Cell<Option<Keeper>>,
 }
 
 impl Attempt<'_> {
@@ -152,9 +177,10 @@ impl Attempt<'_> {
         let judge = Judge::new(self.request.spec, self.plan, self.group, self.request.lsm_profile)?;
         let surroundings = Surroundings { group: Some(self.group), keep };
         let (mut process, mut terminal) = (None, None);
-        let mut attend =
-            |criu: &PidFd, notice: &Notice, descriptors: Vec<OwnedFd>| match notice.script.as_str()
-            {
+        let mut attend = |criu: &PidFd, notice: &Notice, descriptors: Vec<OwnedFd>| {
+            // CRIU itself is in the group by now.
+            drop(self.keeper.take());
+            match notice.script.as_str() {
                 "setup-namespaces" => self.set_up(&first(notice)?, caller),
                 "orphan-pts-master" => {
                     terminal = descriptors.into_iter().next();
@@ -172,7 +198,8 @@ impl Attempt<'_> {
                     None => Err(no_process()),
                 },
                 _ => Ok(()),
-            };
+            }
+        };
         let request = rpc::request(Kind::Restore, &options);
         let prepare = || self.prepare(token);
         worker::ask(token, self.request.criu, &surroundings, &prepare, &request, &mut attend)?;
