@@ -41,10 +41,10 @@ const PREPARE: &str = r#"
 
 /// Boots with a bundle whose configuration is changed, and runs the script to its end.
 fn boot(kernel: &Kernel, change: impl FnOnce(&mut Value), script: &str) {
-    boot_with(kernel, change, Boot { script, ..Boot::default() });
+    boot_with(kernel, change, &Boot { script, ..Boot::default() });
 }
 
-fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: Boot<'_>) {
+fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: &Boot<'_>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.json");
     fs::write(&path, serde_json::to_vec_pretty(&configuration(change)).unwrap()).unwrap();
@@ -53,7 +53,7 @@ fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: Boot<'_>) {
     let mut files = boot.files.clone();
     files.extend([(Path::new(BRIG), "/bin/brig"), (&*path, "/config.json")]);
     files.extend(peers.iter().map(|(source, target)| (&**source, &**target)));
-    drop(Machine::boot(kernel, &Boot { files, script: &script, ..boot }).finish());
+    drop(Machine::boot(kernel, &Boot { files, script: &script, ..*boot }).finish());
 }
 
 /// CRIU, what it runs for the contents of file systems, and somebody who takes a terminal.
@@ -350,6 +350,100 @@ END
     boot(&Kernel::prepare(), change, script);
 }
 
+/// A container for each flag, whose command is put in the place of `COMMAND`.
+const FLAGS: &str = r#"
+    cp /bin/state /bundle/rootfs/bin/
+    cp config.json template.json
+    # A container that runs this, and has said so.
+    begins() {
+        sed "s#COMMAND#$1#" template.json >config.json
+        oci run -d one </dev/null 2>&1 | cat >/says &
+        until grep -q ready /says; do sleep 0.1; done
+    }
+    # Not without the flag, and for this reason.
+    wants() {
+        flag=$1; reason="$2"
+        rm -rf /img
+        not oci checkpoint --image-path /img one >/said 2>&1
+        grep -q "$reason" /said || { cat /said /img/dump.log; false; }
+        test $(status) = running
+        rm -rf /img
+        oci checkpoint --image-path /img $flag one >/said 2>&1 || { cat /said /img/dump.log; false; }
+        nothing
+    }
+    returns() { leave restore -d --image-path /img "$@" one; test $(status) = running; }
+    ends() { oci delete -f one; nothing; }
+
+    begins 'exec state lock /data/lock'
+    wants --file-locks 'try --file-locks'
+    returns
+    not grep FLOCK /proc/locks
+    ends
+    returns --file-locks
+    grep -q "FLOCK .* $(pid) " /proc/locks
+    not oci exec one state lock /data/lock 2>/said
+    grep -q 'temporarily unavailable' /said
+    ends
+
+    begins 'echo kept >/data/a; ln /data/a /data/b; exec 3</data/a; rm /data/a; echo ready; sleep 1000'
+    wants --link-remap 'link-remap'
+    returns
+    test "$(oci exec one cat /proc/1/fd/3)" = kept
+    ends
+    test "$(ls /data | tr '\n' ' ')" = "b lock "
+
+    begins 'ip link set lo up; exec state listen 99'
+    # Somebody whom it never accepts, and who is no more.
+    oci exec one sh -c 'nc 127.0.0.1 99 </dev/null >/dev/null 2>&1 & sleep 1; kill -9 $!'
+    wants --tcp-skip-in-flight 'n-flight connection'
+    returns
+    oci exec one cat /proc/net/tcp | grep -q ':0063 00000000:0000 0A'
+    ends
+
+    begins 'echo ready; until test -e /data/log; do sleep 0.1; done; exec state log /data/log'
+    # CRIU finds sockets by network namespaces.
+    nsenter -t $(pid) -n state take /data/log >/count & taker=$!
+    has_lines /count 2
+    wants --ext-unix-sk 'ext-unix-sk'
+    before=$(wc -l </count)
+    returns --ext-unix-sk
+    has_lines /count $before
+    kill $taker
+    ends
+
+    # The caller's own terminal: as a container always has a session of its own, it is a stream
+    # of the caller's like others, with the flag as without it.
+    sed "s#COMMAND#while true; do echo here; sleep 0.2; done#" template.json >config.json
+    for flag in "" --shell-job; do
+        rm -rf /img /first /again
+        state screen brig runtime --root /run/oci run one >/first & runner=$!
+        comes running; has_lines /first 2
+        oci checkpoint --image-path /img $flag one
+        wait $runner || true
+        nothing
+        state screen brig runtime --root /run/oci restore --image-path /img $flag one >/again & runner=$!
+        comes running; has_lines /again 2
+        oci kill one KILL; wait $runner || true
+        nothing
+    done
+
+    # Memory that a later checkpoint has anew is no longer kept by the earlier one.
+    begins 'exec state fill'
+    oci checkpoint --image-path /steps/a --pre-dump one
+    oci exec one /bin/true
+    blocks() { du -k -c /steps/a/pages-*.img | tail -n 1 | cut -f1; }
+    before=$(blocks); test $before -gt 8000
+    oci checkpoint --image-path /steps/b --pre-dump --parent-path ../a one
+    test $(blocks) = $before
+    leave kill one USR1
+    oci checkpoint --image-path /steps/c --parent-path ../a --auto-dedup one
+    blocks
+    test $(blocks) -lt $before
+    nothing
+    leave restore -d --image-path /steps/c --auto-dedup one
+    ends
+"#;
+
 /// What keeps a container from being checkpointed or restored without a flag, and does not with it.
 #[test]
 fn each_flag_does_what_it_is_for() {
@@ -365,103 +459,11 @@ fn each_flag_does_what_it_is_for() {
         let bind = json!({"destination": "/data", "type": "bind", "source": "/data", "options": ["rbind", "rw"]});
         config["mounts"].as_array_mut().unwrap().push(bind);
     };
-    let script = r#"
-        cp /bin/state /bundle/rootfs/bin/
-        cp config.json template.json
-        # A container that runs this, and has said so.
-        begins() {
-            sed "s#COMMAND#$1#" template.json >config.json
-            oci run -d one </dev/null 2>&1 | cat >/says &
-            until grep -q ready /says; do sleep 0.1; done
-        }
-        # Not without the flag, and for this reason.
-        wants() {
-            flag=$1; reason="$2"
-            rm -rf /img
-            not oci checkpoint --image-path /img one >/said 2>&1
-            grep -q "$reason" /said || { cat /said /img/dump.log; false; }
-            test $(status) = running
-            rm -rf /img
-            oci checkpoint --image-path /img $flag one >/said 2>&1 || { cat /said /img/dump.log; false; }
-            nothing
-        }
-        returns() { leave restore -d --image-path /img "$@" one; test $(status) = running; }
-        ends() { oci delete -f one; nothing; }
-
-        begins 'exec state lock /data/lock'
-        wants --file-locks 'try --file-locks'
-        returns
-        not grep FLOCK /proc/locks
-        ends
-        returns --file-locks
-        grep -q "FLOCK .* $(pid) " /proc/locks
-        not oci exec one state lock /data/lock 2>/said
-        grep -q 'temporarily unavailable' /said
-        ends
-
-        begins 'echo kept >/data/a; ln /data/a /data/b; exec 3</data/a; rm /data/a; echo ready; sleep 1000'
-        wants --link-remap 'link-remap'
-        returns
-        test "$(oci exec one cat /proc/1/fd/3)" = kept
-        ends
-        test "$(ls /data | tr '\n' ' ')" = "b lock "
-
-        begins 'ip link set lo up; exec state listen 99'
-        # Somebody whom it never accepts, and who is no more.
-        oci exec one sh -c 'nc 127.0.0.1 99 </dev/null >/dev/null 2>&1 & sleep 1; kill -9 $!'
-        wants --tcp-skip-in-flight 'n-flight connection'
-        returns
-        oci exec one cat /proc/net/tcp | grep -q ':0063 00000000:0000 0A'
-        ends
-
-        begins 'echo ready; until test -e /data/log; do sleep 0.1; done; exec state log /data/log'
-        # CRIU finds sockets by network namespaces.
-        nsenter -t $(pid) -n state take /data/log >/count & taker=$!
-        has_lines /count 2
-        wants --ext-unix-sk 'ext-unix-sk'
-        before=$(wc -l </count)
-        returns --ext-unix-sk
-        has_lines /count $before
-        kill $taker
-        ends
-
-        # The caller's own terminal: as a container always has a session of its own, it is a stream
-        # of the caller's like others, with the flag as without it.
-        sed "s#COMMAND#while true; do echo here; sleep 0.2; done#" template.json >config.json
-        for flag in "" --shell-job; do
-            rm -rf /img /first /again
-            state screen brig runtime --root /run/oci run one >/first & runner=$!
-            comes running; has_lines /first 2
-            oci checkpoint --image-path /img $flag one
-            wait $runner || true
-            nothing
-            state screen brig runtime --root /run/oci restore --image-path /img $flag one >/again & runner=$!
-            comes running; has_lines /again 2
-            oci kill one KILL; wait $runner || true
-            nothing
-        done
-
-        # Memory that a later checkpoint has anew is no longer kept by the earlier one.
-        begins 'exec state fill'
-        oci checkpoint --image-path /steps/a --pre-dump one
-        oci exec one /bin/true
-        blocks() { du -k -c /steps/a/pages-*.img | tail -n 1 | cut -f1; }
-        before=$(blocks); test $before -gt 8000
-        oci checkpoint --image-path /steps/b --pre-dump --parent-path ../a one
-        test $(blocks) = $before
-        leave kill one USR1
-        oci checkpoint --image-path /steps/c --parent-path ../a --auto-dedup one
-        blocks
-        test $(blocks) -lt $before
-        nothing
-        leave restore -d --image-path /steps/c --auto-dedup one
-        ends
-    "#;
     let files = vec![(&*program, "/bin/state")];
-    boot_with(&Kernel::prepare(), change, Boot { script, files, ..Boot::default() });
+    boot_with(&Kernel::prepare(), change, &Boot { script: FLAGS, files, ..Boot::default() });
 }
 
-/// A profile of AppArmor's comes back, or the one that the caller names; no other than configured.
+/// A profile of `AppArmor`'s comes back, or the one that the caller names; no other than configured.
 #[test]
 fn labels_come_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -486,10 +488,10 @@ fn labels_come_back() {
         refused 'its label is' restore -d --image-path /img one
     "#;
     let files = vec![(&*profiles, "/profile")];
-    boot_with(&Kernel::prepare(), change, Boot { script, files, ..Boot::default() });
+    boot_with(&Kernel::prepare(), change, &Boot { script, files, ..Boot::default() });
 }
 
-/// So does the label of what SELinux knows as the container's mounts, or another one instead.
+/// So does the label of what `SELinux` knows as the container's mounts, or another one instead.
 #[test]
 fn labels_of_mounts_come_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -515,5 +517,5 @@ fn labels_of_mounts_come_back() {
     "#;
     let files = vec![(&*policy, "/policy")];
     let boot = Boot { script, files, append: "security=selinux selinux=1", ..Boot::default() };
-    boot_with(&Kernel::prepare(), change, boot);
+    boot_with(&Kernel::prepare(), change, &boot);
 }

@@ -118,17 +118,36 @@ fn a_container_is_a_scope() {
         has $unit TasksMax 60
         oci exec one /bin/cat /proc/self/cgroup | grep -q '^0::/$'
         test $(wc -l < $group/cgroup.procs) = 1
-        oci pause one
-        oci state one | grep -q paused
+        oci pause one; oci state one | grep -q paused
         systemctl daemon-reload
         oci resume one
         oci ps -f json one | grep -q '^\[[0-9]'
         oci events --stats one | grep -q '"limit":60'
-        # Without systemd nothing is half done: no limit, no container, no end.
+        # Whoever else wants the name is told, and the container lives.
+        cp -a /bundle /other
+        not oci run -b /other two </dev/null 2>/error
+        grep -q 'did not start the unit brig-one.scope' /error
+        oci state one | grep -q running
+        oci delete -f one
+        gone $unit $path
+        test -z "$(oci list -q)"
+    "##;
+    boot(change, script);
+}
+
+/// Without systemd nothing is half done: no limit, no container, no end.
+#[test]
+fn systemd_is_out_of_reach_for_a_while() {
+    let change = |config: &mut Value| config["linux"]["resources"]["pids"] = json!({"limit": 50});
+    let script = r#"
+        unit=brig-one.scope
+        path=test.slice/test-inner.slice/$unit
+        group=/sys/fs/cgroup/$path
+        leave run -d -b /bundle one
         mv /run/systemd/private /run/systemd/away
         not oci update --pids-limit 70 one 2>/error
         grep -q 'cannot speak to systemd' /error
-        is $group/pids.max 60
+        is $group/pids.max 50
         sed 's/brig:one/brig:lost/' /bundle/config.json > /lost.json
         mkdir /lost; cp -a /bundle/rootfs /lost; mv /lost.json /lost/config.json
         not oci run -b /lost lost </dev/null 2>/error
@@ -150,16 +169,7 @@ fn a_container_is_a_scope() {
         grep -q 'cannot speak to systemd' /error
         mv /run/systemd/away /run/systemd/private
         until gone $unit $path; do sleep 0.1; done
-        # Whoever else wants the name is told, and the container lives.
-        leave run -d -b /bundle one
-        cp -a /bundle /other
-        not oci run -b /other two </dev/null 2>/error
-        grep -q 'did not start the unit brig-one.scope' /error
-        oci state one | grep -q running
-        oci delete -f one
-        gone $unit $path
-        test -z "$(oci list -q)"
-    "##;
+    "#;
     boot(change, script);
 }
 
