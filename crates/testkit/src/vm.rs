@@ -15,6 +15,9 @@ use crate::image::busybox_root;
 /// The Debian package that depends on the newest kernel of the series brig supports best.
 const NEW_KERNEL: &str = "linux-image-6.12-cloud-amd64";
 
+/// The same series for real machines: drivers that no cloud has, of a hundred megabytes.
+const FULL_KERNEL: &str = "linux-image-6.12-amd64";
+
 /// And of the oldest that it runs on: that of Debian 12.
 const OLD_KERNEL: &str = "linux-image-cloud-amd64";
 
@@ -69,6 +72,12 @@ impl Kernel {
     #[must_use]
     pub fn prepare_old() -> Self {
         Self::of(OLD_KERNEL)
+    }
+
+    /// A kernel with all drivers.
+    #[must_use]
+    pub fn prepare_full() -> Self {
+        Self::of(FULL_KERNEL)
     }
 
     fn of(package: &str) -> Self {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::vm::{Boot, Kernel, Machine};
 
 use crate::BRIG;
-use crate::vm_runtime::configuration;
+use crate::vm_runtime::{configuration, with_libraries};
 
 /// A root of busybox at `/bundle/rootfs`, and what all scripts use. `nothing` is what is to be left
 /// of a container: no state, no group, no mount.
@@ -66,11 +66,10 @@ fn peers() -> Vec<(PathBuf, String)> {
         (PYTHON, "python3"),
     ];
     for (program, name) in programs {
-        peers.push((PathBuf::from(program), format!("/usr/bin/{name}")));
-        let needed = stdx::process::output(stdx::process::command("ldd").arg(program)).unwrap();
-        let needed = String::from_utf8(needed.stdout).unwrap();
-        let libraries = needed.split_whitespace().filter(|word| word.starts_with('/'));
-        peers.extend(libraries.map(|library| (PathBuf::from(library), library.to_owned())));
+        let (program, libraries) = with_libraries(program);
+        peers.push((program, format!("/usr/bin/{name}")));
+        let place = |library: &PathBuf| library.to_str().unwrap().to_owned();
+        peers.extend(libraries.iter().map(|library| (library.clone(), place(library))));
     }
     let library = python_library();
     for module in PYTHON_MODULES {

@@ -1,7 +1,7 @@
 //! The OCI face in a kernel with cgroup v2 alone, and with hierarchies of v1 that this machine lacks.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use testkit::vm::{Boot, Kernel, Machine, make_disk};
@@ -50,6 +50,14 @@ pub(crate) fn boot_with(kernel: &Kernel, change: impl FnOnce(&mut Value), boot: 
     files.extend(boot.files);
     let boot = Boot { files, script: &script, ..boot };
     drop(Machine::boot(kernel, &boot).finish());
+}
+
+/// A program of this machine, and the libraries that it wants where they are.
+pub(crate) fn with_libraries(program: &str) -> (PathBuf, Vec<PathBuf>) {
+    let needed = stdx::process::output(stdx::process::command("ldd").arg(program)).unwrap();
+    let needed = String::from_utf8(needed.stdout).unwrap();
+    let libraries = needed.split_whitespace().filter(|word| word.starts_with('/'));
+    (program.into(), libraries.map(PathBuf::from).collect())
 }
 
 #[test]
@@ -148,6 +156,44 @@ fn limits_of_a_block_device() {
     "#;
     let boot = Boot { script, disk: Some(&disk), modules: &["bfq"], ..Boot::default() };
     boot_with(&Kernel::prepare(), change, boot);
+}
+
+/// So do limits of an RDMA device: this one is made of software, over the loopback device.
+#[test]
+fn limits_of_an_rdma_device() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("contexts");
+    let mut compiler = stdx::process::command("cc");
+    compiler.args(["-O1", "-static", "-o"]).arg(&program);
+    compiler.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/rdma_contexts.c"));
+    stdx::process::output(&mut compiler).unwrap();
+    let change = |config: &mut Value| {
+        let linux = &mut config["linux"];
+        linux["resources"]["rdma"] = json!({"soft": {"hcaHandles": 3, "hcaObjects": 100}});
+        let device =
+            json!({"type": "c", "major": 231, "minor": 192, "access": "rw", "allow": true});
+        linux["resources"]["devices"].as_array_mut().unwrap().push(device);
+        linux["devices"] = json!([{"path": "/dev/verbs", "type": "c", "major": 231, "minor": 192}]);
+    };
+    let script = r#"
+        not oci run -b /bundle one </dev/null 2>/error
+        grep -q 'soft' /error
+        rdma link add soft type rxe netdev lo
+        test "$(stat -c %t:%T /dev/infiniband/uverbs0)" = e7:c0
+        cp /bin/contexts /bundle/rootfs/bin/
+        leave run -d -b /bundle one
+        group=/sys/fs/cgroup/test/one
+        is $group/rdma.max "soft hca_handle=3 hca_object=100 "
+        test $(contexts /dev/infiniband/uverbs0 9) = 9
+        test $(oci exec one /bin/contexts /dev/verbs 9) = 3
+        test $(oci exec one /bin/contexts /dev/verbs 2) = 2
+        oci delete -f one
+    "#;
+    let (tool, libraries) = with_libraries("/usr/bin/rdma");
+    let mut files = vec![(&*program, "/bin/contexts"), (&*tool, "/bin/rdma")];
+    files.extend(libraries.iter().map(|library| (&**library, library.to_str().unwrap())));
+    let boot = Boot { script, files, modules: &["crc32_generic", "rdma_rxe", "ib_uverbs"], ..Boot::default() };
+    boot_with(&Kernel::prepare_full(), change, boot);
 }
 
 /// The kernel has these two in version 1 only, beside everything else in version 2.
