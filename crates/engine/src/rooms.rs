@@ -60,6 +60,9 @@ pub(crate) struct Accounts {
     pub(crate) group: String,
 }
 
+/// The stack of a thread of [`Rooms::aside`], bytes.
+const STACK: usize = 1 << 20;
+
 impl Rooms {
     /// The permits of [`Rooms::blocking`].
     pub(crate) fn new_bridge() -> Arc<Semaphore> {
@@ -87,6 +90,29 @@ impl Rooms {
         task.await.map_err(|error| {
             Error::failed(operation, "in the background", stdx::ErrorKind::Internal, error)
         })?
+    }
+
+    /// Starts work on a thread of its own without a permit: whoever waits for a client may do so for
+    /// days, and must not keep the others from [`Rooms::blocking`].
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub(crate) fn aside(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let tracked = self.tracker.token();
+        let work = move || {
+            work();
+            drop(tracked);
+        };
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK)
+            .spawn(work)
+            .map(drop)
+            .map_err(|error| Error::io("start a thread to", name, error))
     }
 
     /// The file that is PID 1 of containers that want an init: our own executable where its path

@@ -2,7 +2,9 @@
 //! at the host's by it.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -220,6 +222,34 @@ one.remove(force=True)
 }
 
 /// Entries that would be somewhere else, by their names or by links before them.
+/// More clients than the engine has places for work that blocks, and none of them reads.
+#[test]
+fn who_does_not_read_holds_nobody_up() {
+    const CLIENTS: usize = 80;
+    let brig = Brig::new(BRIG);
+    brig.load_busybox();
+    drop(brig.ok(&["run", "-d", "--name", "one", "busybox", "sleep", "1000"]));
+    let directory = tempfile::tempdir().unwrap();
+    let large = directory.path().join("large");
+    fs::write(&large, incompressible(4 << 20)).unwrap();
+    copied(&brig, &[large.to_str().unwrap(), "one:/"]);
+    let clients: Vec<UnixStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = UnixStream::connect(brig.socket()).unwrap();
+            let request = b"GET /containers/one/archive?path=/large HTTP/1.1\r\nHost: x\r\n\r\n";
+            client.write_all(request).unwrap();
+            // The answer has begun.
+            client.read_exact(&mut [0; 12]).unwrap();
+            client
+        })
+        .collect();
+    assert_eq!(brig.ok(&["exec", "one", "echo", "here"]), "here");
+    drop(brig.ok(&["run", "--rm", "busybox", "true"]));
+    drop(brig.ok(&["stop", "-t", "0", "one"]));
+    drop(clients);
+    drop(brig.ok(&["rm", "one"]));
+}
+
 #[test]
 fn hostile_archives() {
     let brig = Brig::new(BRIG);

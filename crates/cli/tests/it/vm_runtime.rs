@@ -192,7 +192,12 @@ fn limits_of_an_rdma_device() {
     let (tool, libraries) = with_libraries("/usr/bin/rdma");
     let mut files = vec![(&*program, "/bin/contexts"), (&*tool, "/bin/rdma")];
     files.extend(libraries.iter().map(|library| (&**library, library.to_str().unwrap())));
-    let boot = Boot { script, files, modules: &["crc32_generic", "rdma_rxe", "ib_uverbs"], ..Boot::default() };
+    let boot = Boot {
+        script,
+        files,
+        modules: &["crc32_generic", "rdma_rxe", "ib_uverbs"],
+        ..Boot::default()
+    };
     boot_with(&Kernel::prepare_full(), change, boot);
 }
 

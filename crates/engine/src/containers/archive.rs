@@ -255,13 +255,11 @@ async fn on_tree<T: Send + 'static>(
     container: &Arc<Container>,
     work: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    const OPERATION: &str = "copy files of a container";
     if let Some(live) = container.live() {
         let record = container.read(|state| state.record.clone());
-        return shared
-            .rooms
-            .blocking(OPERATION, move |_| work(&Tree { root: root_of(live.pid, &record)?, record }))
-            .await;
+        let of_process =
+            move |_: &Arc<Rooms>| work(&Tree { root: root_of(live.pid, &record)?, record });
+        return aside(shared, of_process).await;
     }
     let _turn = container.operation.lock().await;
     if container.live().is_some() {
@@ -274,7 +272,23 @@ async fn on_tree<T: Send + 'static>(
         });
         result.map_err(|error| rooms::kernel("mount the files of", &record.name, error))?
     };
-    shared.rooms.blocking(OPERATION, mounted).await
+    aside(shared, mounted).await
+}
+
+/// A client may take as long as it likes to send or to receive.
+async fn aside<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Arc<Rooms>) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = oneshot::channel();
+    let rooms = Arc::clone(&shared.rooms);
+    // Whoever asked may be gone by the time that it is done.
+    shared.rooms.aside("copy", move || drop(sender.send(work(&rooms))))?;
+    let panicked = |error| {
+        let what = "files of a container";
+        Error::failed("copy", what, stdx::ErrorKind::Internal, error)
+    };
+    receiver.await.map_err(panicked)?
 }
 
 /// The root of a process, with all that is mounted there.

@@ -15,8 +15,6 @@ use crate::error::{Error, Result};
 
 /// Entries read ahead of the receiver.
 const AHEAD: usize = 64;
-/// The stack of a reader's thread, bytes.
-const STACK: usize = 256 << 10;
 
 impl Containers {
     /// Its log.
@@ -59,7 +57,7 @@ pub(super) async fn open(
     let reader = shared.rooms.blocking("open a log", move |_| open_reader(&path, query)).await?;
     let stop = reader.stop();
     let (sender, entries) = mpsc::channel(AHEAD);
-    read_aside(shared, reader, sender)?;
+    shared.rooms.aside("log", move || read(reader, &sender))?;
     let reading = CancellationToken::new();
     if follow {
         let end = stop_at_end(Arc::clone(shared), Arc::clone(container), stop.clone());
@@ -72,25 +70,6 @@ pub(super) async fn open(
         });
     }
     Ok(LogStream { entries, stop, terminal, _reading: reading.drop_guard() })
-}
-
-/// Reads on a thread of its own: who follows a log, or receives slowly, may do so for days, and
-/// must not keep the others from the threads of [`crate::rooms::Rooms::blocking`].
-fn read_aside(
-    shared: &Shared,
-    reader: Reader,
-    sender: mpsc::Sender<Result<LogEntry>>,
-) -> Result<()> {
-    let tracked = shared.rooms.tracker.token();
-    std::thread::Builder::new()
-        .name("log".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            read(reader, &sender);
-            drop(tracked);
-        })
-        .map(drop)
-        .map_err(|error| Error::io("start reading", "a log", error))
 }
 
 fn open_reader(path: &Path, query: Query) -> Result<Reader> {
