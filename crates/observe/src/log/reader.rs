@@ -122,6 +122,8 @@ impl Reader {
             self.parts = self.successors()?;
             return Ok(!self.parts.is_empty());
         }
+        // First: what was written before is in this file, or in one that has followed it by now.
+        let is_over = follow.is_over(self.query.until);
         let is_current = match self.source.as_ref().and_then(Source::plain_file) {
             Some(file) => chain::is_named(file, &self.path),
             None => !self.path.exists(),
@@ -133,7 +135,7 @@ impl Reader {
             }
             return Ok(false);
         }
-        if follow.is_over(self.query.until) {
+        if is_over {
             self.follow = None;
             return Ok(true);
         }
@@ -143,16 +145,21 @@ impl Reader {
 
     /// Whether the log as a whole has gone.
     fn is_removed(&self) -> Result<bool, Error> {
-        Ok(chain::open(&self.path)?.is_empty())
+        Ok(chain::open_after(&self.path, self.generation())?.is_empty())
     }
 
     /// The files after the one just read.
     fn successors(&self) -> Result<VecDeque<Part>, Error> {
-        let parts = chain::open(&self.path)?;
-        let Some(ours) = self.source.as_ref().and_then(|source| source.generation) else {
+        let parts = chain::open_after(&self.path, self.generation())?;
+        if self.generation().is_none() {
             return Ok(parts.into_iter().rev().take(1).collect());
-        };
-        Ok(parts.into_iter().filter(|part| part.generation.is_none_or(|it| it > ours)).collect())
+        }
+        Ok(parts.into())
+    }
+
+    /// Of the file just read.
+    fn generation(&self) -> Option<u64> {
+        self.source.as_ref().and_then(|source| source.generation)
     }
 }
 

@@ -74,6 +74,7 @@ fn nothing_is_lost_over_rotations() {
             compress(&mut writer);
         }
     }
+    assert_eq!(writer.lost(), 0);
     let mut entries = follower.take(10_000);
     entries.extend(follower.finish());
     assert_eq!(text(&entries), expected);
