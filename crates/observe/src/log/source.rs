@@ -89,8 +89,8 @@ impl Source {
         }
     }
 
-    /// The next whole line; `None` at the (present) end. A half line at the end is kept until the
-    /// rest of it comes.
+    /// The next whole line; `None` at the (present) end. A half line at the end is read again when
+    /// more has come: a writer that could not write all of it cuts it off.
     pub(super) fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
             let Some(range) = self.ranges.front().copied() else { return Ok(None) };
@@ -101,15 +101,14 @@ impl Source {
             if self.offset < range.start {
                 self.go_to(range.start)?;
             }
-            if self.line.last() == Some(&b'\n') {
-                self.line.clear();
-            }
+            self.line.clear();
             let count = match &mut self.input {
                 Input::Plain(reader) => reader.read_until(b'\n', &mut self.line)?,
                 Input::Compressed(reader) => reader.read_until(b'\n', &mut self.line)?,
             };
             self.offset += count as u64;
             if self.line.last() != Some(&b'\n') {
+                self.go_back(count as u64)?;
                 return Ok(None);
             }
             if self.skip == 0 {
@@ -117,6 +116,14 @@ impl Source {
             }
             self.skip -= 1;
         }
+    }
+
+    /// To the end of what is whole: before a half line of so many bytes, and not behind the file's
+    /// end, where whole lines may have been cut off, too.
+    fn go_back(&mut self, half_line: u64) -> io::Result<()> {
+        let Some(file) = self.plain_file() else { return Ok(()) };
+        let end = (self.offset - half_line).min(file.metadata()?.len());
+        if end == self.offset { Ok(()) } else { self.go_to(end) }
     }
 
     fn go_to(&mut self, offset: u64) -> io::Result<()> {
@@ -137,8 +144,36 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use super::{Index, Range, select};
+    use super::{Index, Part, Range, Source, select};
     use crate::log::index::Block;
+
+    #[test]
+    fn what_was_cut_off_is_not_waited_for() {
+        use std::io::Write;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, "one\ntwo\nthr").unwrap();
+        let part = Part {
+            generation: None,
+            file: std::fs::File::open(&path).unwrap(),
+            is_compressed: false,
+            index: None,
+        };
+        let ranges = [Range { start: 0, end: None }].into();
+        let mut source = Source::new(part, ranges, 0);
+        let mut next =
+            || source.next_line().unwrap().map(|line| String::from_utf8_lossy(line).into_owned());
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!([next(), next(), next(), next()], [some("one\n"), some("two\n"), None, None]);
+        let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+        file.write_all(b"ee\nfou").unwrap();
+        assert_eq!([next(), next()], [some("three\n"), None]);
+        // The writer takes back what it could not write to its end.
+        file.set_len(4).unwrap();
+        assert_eq!(next(), None);
+        file.write_all(b"2\n").unwrap();
+        assert_eq!([next(), next()], [some("2\n"), None]);
+    }
 
     #[test]
     fn only_what_may_be_in_the_time() {
