@@ -3,6 +3,9 @@
  *
  *   floor ROOT GROUP RUNS        a container; prints the median in milliseconds
  *   floor ROOT GROUP RUNS exec   a further process in one
+ *   floor ROOT GROUP RUNS command
+ *       the same by a command: a program that is started for it, and starts itself again from a
+ *       read-only mount of its own file (CVE-2019-5736), as any runtime must that enters containers
  *
  * ROOT is a directory with proc, sys, dev and a static /bin/true; GROUP is made below each cgroup
  * hierarchy. What a runtime does beside this (reading a configuration, checking it, telling what
@@ -20,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -206,6 +210,56 @@ static double join(int container)
     return since(begin);
 }
 
+/* For the command below: by whom it enters which groups. */
+static char *command[MOST_HIERARCHIES + 4];
+
+static double run_command(void)
+{
+    struct timespec begin;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    long child = vfork();
+    must(child, "vfork");
+    if (child == 0) {
+        execv("/proc/self/exe", command);
+        _exit(1);
+    }
+    end_of(child);
+    return since(begin);
+}
+
+/* The command: `join PID GROUP...`, and `joined PID GROUP...` from its own mount. */
+static int run_as_command(int count, char **words)
+{
+    if (strcmp(words[0], "join") == 0) {
+        struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+        long tree = syscall(SYS_open_tree, AT_FDCWD, "/proc/self/exe",
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        must(tree, "open_tree");
+        must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &read_only, sizeof read_only),
+             "mount_setattr");
+        words[0] = "joined";
+        syscall(SYS_execveat, tree, "", words, (char *[]){NULL}, AT_EMPTY_PATH);
+        must(-1, "execveat");
+    }
+    long descriptor = syscall(SYS_pidfd_open, atoi(words[1]), 0);
+    must(descriptor, "pidfd_open");
+    for (int i = 2; i < count; i++)
+        snprintf(groups[hierarchies++], sizeof groups[0], "%s", words[i]);
+    must(prctl(PR_SET_DUMPABLE, 0), "prctl");
+    join((int)descriptor);
+    return 0;
+}
+
+static void describe_command(long container)
+{
+    static char number[24];
+    snprintf(number, sizeof number, "%ld", container);
+    command[0] = "join";
+    command[1] = number;
+    for (int i = 0; i < hierarchies; i++)
+        command[i + 2] = groups[i];
+}
+
 static int ready[2];
 
 static void wait_for_ever(void)
@@ -224,6 +278,8 @@ static int compare(const void *one, const void *other)
 int main(int count, char **words)
 {
     static double times[MOST_RUNS];
+    if (strncmp(words[0], "join", 4) == 0)
+        return run_as_command(count, words);
     int runs = count >= 4 ? atoi(words[3]) : 0;
     if (runs < 1 || runs > MOST_RUNS)
         return 2;
@@ -238,8 +294,10 @@ int main(int count, char **words)
         int descriptor = (int)syscall(SYS_pidfd_open, child, 0);
         must(descriptor, "pidfd_open");
         must(read(ready[0], &(char){0}, 1), "read");
+        int is_command = strcmp(words[4], "command") == 0;
+        describe_command(child);
         for (int i = 0; i < runs; i++)
-            times[i] = join(descriptor);
+            times[i] = is_command ? run_command() : join(descriptor);
         must(kill((pid_t)child, SIGKILL), "kill");
         must(waitpid((pid_t)child, NULL, 0), "waitpid");
         remove_groups();

@@ -69,7 +69,8 @@ pub(super) fn rows(world: &World, table: &mut Table) -> Result<()> {
     }
     if table.wants(others[0]) {
         let bundle = bundle(world, "exec", Change::Nothing)?;
-        println!("the kernel's own part of an exec: {} ms", floor(&bundle, &["exec"])?);
+        let (alone, command) = (floor(&bundle, &["exec"])?, floor(&bundle, &["command"])?);
+        println!("the kernel's own part of an exec: {alone} ms, by a command: {command} ms");
         runtimes.exec(table, others[0], &bundle)?;
     }
     if others[1..].iter().any(|name| table.wants(name)) {
@@ -237,7 +238,7 @@ fn floor(bundle: &Path, words: &[&str]) -> Result<String> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/floor.c");
     let program = bundle.join("floor");
     let mut compiler = stdx::process::command("cc");
-    stdx::process::output(compiler.args(["-O2", "-o"]).arg(&program).arg(source))?;
+    stdx::process::output(compiler.args(["-O2", "-static", "-o"]).arg(&program).arg(source))?;
     let mut command = stdx::process::command(&program);
     command.arg(bundle.join("rootfs")).args(["brig-bench-floor", "100"]).args(words);
     Ok(String::from_utf8(stdx::process::output(&mut command)?.stdout)?.trim().to_owned())

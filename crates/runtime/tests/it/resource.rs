@@ -1,6 +1,7 @@
 //! `linux.resources` in the control groups of version 1, and on whatever this machine has.
 
 use std::fs;
+use std::path::Path;
 
 use linux::cgroup::{Layout, Mode};
 use linux::process::SingleThreaded;
@@ -10,6 +11,7 @@ use crate::world::{World, text};
 
 pub(crate) const TESTS: &[Test] = &[
     ("resource::every_limit_of_version_1", every_limit),
+    ("resource::real_time_has_its_share", real_time),
     ("resource::what_the_kernel_refuses_is_told", refused),
     ("resource::rules_of_devices", devices),
     ("resource::scores_and_limits_of_the_process", process),
@@ -85,6 +87,35 @@ fn every_limit(token: &SingleThreaded) {
             let found = file(&group, "blkio", &format!("blkio.throttle.{name}_device"));
             assert_eq!(found, format!("{disk} {rate}"));
         }
+    });
+}
+
+/// A group gets of its parent's time, and only with some of it may a process be a real-time one.
+fn real_time(token: &SingleThreaded) {
+    const CPU: &str = "/sys/fs/cgroup/cpu";
+    if !Path::new(CPU).join("cpu.rt_runtime_us").exists() {
+        // Only kernels that schedule groups in real time have it, and only in version 1.
+        return;
+    }
+    let fifo = r#"{"policy":"SCHED_FIFO","priority":3}"#;
+    let mut world = World::new("");
+    let group = world.linux().cgroups_path.clone().unwrap();
+    let parent = Path::new(CPU).join(group.trim_start_matches('/')).parent().unwrap().to_owned();
+    fs::create_dir(&parent).unwrap();
+    fs::write(parent.join("cpu.rt_runtime_us"), "20000").unwrap();
+    world.process().scheduler = serde_json::from_str(fifo).unwrap();
+    let error = text(&world.run(token).unwrap_err());
+    assert!(error.contains("scheduling policy"), "without any time: {error}");
+    let resources = r#"{"cpu":{"realtimeRuntime":5000,"realtimePeriod":500000}}"#;
+    world.linux().resources = serde_json::from_str(resources).unwrap();
+    world.while_running(token, |created| {
+        assert_eq!(file(&group, "cpu", "cpu.rt_runtime_us"), "5000");
+        assert_eq!(file(&group, "cpu", "cpu.rt_period_us"), "500000");
+        let status = format!("/proc/{}/stat", created.process.pid().as_raw_nonzero());
+        let status = fs::read_to_string(status).unwrap();
+        // Priority and policy (proc(5)).
+        let fields: Vec<&str> = status.rsplit_once(") ").unwrap().1.split(' ').collect();
+        assert_eq!((fields[37], fields[38]), ("3", "1"), "{status}");
     });
 }
 
