@@ -60,8 +60,9 @@ pub(crate) struct Accounts {
     pub(crate) group: String,
 }
 
-/// The stack of a thread of [`Rooms::aside`], bytes.
-const STACK: usize = 1 << 20;
+/// The stack of a thread of [`Rooms::aside`], bytes: room for archives of directories as deep as they
+/// may be. What is not used is no memory.
+const STACK: usize = 8 << 20;
 
 impl Rooms {
     /// The permits of [`Rooms::blocking`].

@@ -19,6 +19,9 @@ use crate::Error;
 /// next writer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// And for a writer that never rests.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// One open file of a log.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -59,7 +62,8 @@ pub(super) fn open_after(path: &Path, known: Option<u64>) -> Result<Vec<Part>, E
     inotify.add(files::directory(path), Watch::CREATE | Watch::MOVED_TO)?;
     let epoll = Epoll::new()?;
     epoll.add(inotify.as_fd(), 0, Interest::IN)?;
-    let mut silent_since = Instant::now();
+    let begin = Instant::now();
+    let mut silent_since = begin;
     loop {
         if let Some(parts) = open_settled(path, known).map_err(fail)? {
             return Ok(parts);
@@ -68,7 +72,7 @@ pub(super) fn open_after(path: &Path, known: Option<u64>) -> Result<Vec<Part>, E
             return open_once(path, known).map_err(fail);
         };
         epoll.wait(Some(rest), &mut Vec::new())?;
-        if inotify.drain()? {
+        if inotify.drain()? && begin.elapsed() < LONGEST {
             silent_since = Instant::now();
         }
     }

@@ -166,7 +166,14 @@ impl Attempt<'_> {
             let stream = stream.as_ref();
             let stream =
                 stream.map_err(|error| linux::Error::from_io("copy", "a stream", error))?;
-            if let StreamName::Outside(name) = name {
+            // CRIU lets an image say whose controlling terminal it is to be: only who asks for it
+            // gives away his own.
+            let is_given = |name: &str| {
+                !name.starts_with("tty[") || self.request.switches.contains(&Switch::ShellJob)
+            };
+            if let StreamName::Outside(name) = name
+                && is_given(name)
+            {
                 options.inherit(name, image::number_of(stream)?);
                 keep.push(stream.as_fd());
             }

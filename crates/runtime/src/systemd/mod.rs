@@ -104,8 +104,11 @@ impl Unit {
             if !error.is(bus::EXISTS) {
                 return Err(error);
             }
-            // One that has failed may stay until somebody says that it was seen.
-            bus.reset_failed(&self.name)?;
+            // One that has failed may stay until somebody says that it was seen, or go by itself.
+            match bus.reset_failed(&self.name) {
+                Err(error) if !error.is(bus::UNKNOWN) => return Err(error),
+                _ => {}
+            }
             bus.start_transient(&self.name, properties)
         })?;
         self.is_ours.set(true);
