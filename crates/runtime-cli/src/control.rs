@@ -96,7 +96,7 @@ pub(crate) fn delete(call: &Call, words: &[String]) -> Result<u8, Failure> {
     }
     if let Some(unit) = &record.unit {
         match runtime::systemd::stop(unit) {
-            // It ends by itself, as nobody is in it any more; systemd is only not heard of it.
+            // Nobody is in the unit any more, so that it ends by itself; only nobody has waited for it.
             Err(error) if parsed.has("force") => call.warn(Err(error)),
             stopped => stopped?,
         }

@@ -53,6 +53,7 @@ pub(super) fn open(path: &Path) -> Result<Vec<Part>, Error> {
 
 /// As [`open`], the files that came after one of this generation. They are few as a rule, so that a
 /// reader who is only a little behind finds them between two rotations of a writer who never rests.
+/// None means that there is no log, or nothing newer in it.
 pub(super) fn open_after(path: &Path, known: Option<u64>) -> Result<Vec<Part>, Error> {
     let fail = |source| Error::file("read the log", path, source);
     if let Some(parts) = open_settled(path, known).map_err(fail)? {
